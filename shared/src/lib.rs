@@ -1,0 +1,4 @@
+//! What every role of Sluice relies on: the domain, the wire, the topology, the broker, and the one way a job enters.
+
+pub mod clock;
+pub mod domain;
