@@ -1,0 +1,135 @@
+//! The record: the one durable truth about a job.
+//!
+//! It only goes forward: a branch `unstarted → live → dead`, its attempt number up, the outcome once. Every message is
+//! made from what stands here, never from what a handler remembers having done.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{BranchId, Incarnation, QueueName, Tenant};
+use super::job::{Contender, Job, JsonText, Placement, Webhook};
+use super::outcome::{Answer, Outcome};
+use crate::clock::Millis;
+
+/// All that is known about a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Whose job it is.
+    pub tenant: Tenant,
+    /// The idempotency key that names the job for its tenant.
+    pub key: String,
+    /// Which life of the key this is.
+    pub incarnation: Incarnation,
+    /// What a second submission with the same key is compared by.
+    pub fingerprint: Fingerprint,
+    /// When the job was accepted.
+    pub accepted_at: Millis,
+    /// From when its time counts: the later of acceptance and `retry_at`.
+    pub starts_at: Millis,
+    /// The contenders; the first is always there.
+    pub branches: Vec<Branch>,
+    /// When the job fails if it has not ended.
+    pub deadline_at: Option<Millis>,
+    /// When `on_failure` is submitted although the job has not ended.
+    pub overdue_at: Option<Millis>,
+    /// Whether that has happened.
+    pub overdue: bool,
+    /// What the caller wants to get back with the outcome.
+    pub metadata: Option<JsonText>,
+    /// Where the outcome goes.
+    pub webhooks: Vec<Webhook>,
+    /// How many of the voting webhooks must be delivered.
+    pub webhook_quorum: u16,
+    /// The job to submit on success.
+    pub on_success: Option<Box<Job>>,
+    /// The job to submit on failure.
+    pub on_failure: Option<Box<Job>>,
+    /// Where and how the job may run.
+    pub placement: Placement,
+    /// The trace the submission belonged to, as a W3C `traceparent`.
+    pub traceparent: Option<String>,
+    /// How the job ended, once it has.
+    pub outcome: Option<Outcome>,
+}
+
+/// A contender of the race and how far it has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    /// What was submitted.
+    pub contender: Contender,
+    /// The queue it waits in.
+    pub queue: QueueName,
+    /// The shard that holds the queue; stored, never recomputed.
+    pub shard: u16,
+    /// How far it has come.
+    pub state: BranchState,
+    /// When it became live.
+    pub started_at: Option<Millis>,
+    /// HTTP exchanges that brought an answer, those that found the gate closed included.
+    pub answers: u32,
+    /// What the last of them brought.
+    pub last: Option<Answer>,
+}
+
+/// How far a branch has come. It only goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BranchState {
+    /// Its trigger has not come.
+    Unstarted,
+    /// It contends.
+    Live {
+        /// The attempt that is now to be made, from 1.
+        attempt: u32,
+        /// Not before this moment.
+        due_at: Millis,
+    },
+    /// It has no attempt left.
+    Dead,
+}
+
+/// What a second submission with the same key is compared by: a version and a SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// How the hash was made.
+    pub version: u8,
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
+impl Record {
+    /// The branch, if the record has it.
+    #[must_use]
+    pub fn branch(&self, branch: BranchId) -> Option<&Branch> {
+        self.branches.get(branch.index())
+    }
+
+    /// Every branch with its number.
+    pub fn numbered(&self) -> impl Iterator<Item = (BranchId, &Branch)> {
+        (0..).map(BranchId).zip(&self.branches)
+    }
+
+    /// The fallbacks of a branch, with their numbers.
+    pub fn fallbacks(&self, parent: BranchId) -> impl Iterator<Item = (BranchId, &Branch)> {
+        self.numbered().filter(move |(_, branch)| branch.contender.parent == Some(parent))
+    }
+
+    /// Whether any branch still contends.
+    #[must_use]
+    pub fn any_live(&self) -> bool {
+        self.branches.iter().any(Branch::is_live)
+    }
+
+    /// Whether the branch is live at exactly this attempt and the job has not ended.
+    #[must_use]
+    pub fn is_at(&self, branch: BranchId, attempt: u32) -> bool {
+        self.outcome.is_none()
+            && matches!(self.branch(branch).map(|b| b.state), Some(BranchState::Live { attempt: now, .. }) if now == attempt)
+    }
+}
+
+impl Branch {
+    /// Whether it contends.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, BranchState::Live { .. })
+    }
+}
