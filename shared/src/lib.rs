@@ -2,3 +2,6 @@
 
 pub mod clock;
 pub mod domain;
+pub mod nats;
+pub mod topology;
+pub mod wire;

@@ -1,0 +1,114 @@
+//! A message in hand and the ways to let go of it.
+
+use std::time::Duration;
+
+use async_nats::Request;
+use async_nats::jetstream::message::{AckKind, Message};
+use bytes::Bytes;
+
+use super::{Nats, REQUEST_TIMEOUT};
+use crate::clock::Millis;
+
+/// How often an ack without an answer is repeated.
+const TRIES: u32 = 5;
+
+/// A message that a consumer handed out.
+#[derive(Debug)]
+pub struct InHand {
+    nats: Nats,
+    message: Message,
+    sequence: u64,
+    delivered: u64,
+    published: Millis,
+}
+
+impl std::fmt::Debug for Nats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Nats")
+    }
+}
+
+impl InHand {
+    /// Takes a message as it came from a consumer; `None` where it did not come from one.
+    #[must_use]
+    pub fn new(nats: &Nats, message: Message) -> Option<Self> {
+        let (sequence, delivered, published) = {
+            let info = message.info().ok()?;
+            let published = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+            (info.stream_sequence, u64::try_from(info.delivered).unwrap_or(1), Millis(published))
+        };
+        Some(Self { nats: nats.clone(), message, sequence, delivered, published })
+    }
+
+    /// Its subject.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.message.subject.as_str()
+    }
+
+    /// Its payload.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.message.payload
+    }
+
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.message.headers.as_ref()?.get(name).map(|value| value.as_str())
+    }
+
+    /// Its sequence in the stream.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How often it was handed out, this time included.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// When it was stored, by the broker's clock.
+    #[must_use]
+    pub fn published(&self) -> Millis {
+        self.published
+    }
+
+    /// Lets go for good, without waiting. An ack that is lost brings the message again, and the record says what to
+    /// do with it then.
+    pub async fn ack(&self) {
+        self.send(AckKind::Ack).await;
+    }
+
+    /// Lets go for good and waits until the broker has taken it; says whether it did.
+    pub async fn ack_confirmed(&self) -> bool {
+        let Some(reply) = self.message.reply.clone() else { return true };
+        for again in 0..TRIES {
+            let request = Request::new().payload(Bytes::from_static(b"+ACK")).timeout(Some(REQUEST_TIMEOUT));
+            // An answer without a body means taken; an error is "nobody took it" or "no answer": ask again.
+            if self.nats.client().send_request(reply.clone(), request).await.is_ok() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50 << again)).await;
+        }
+        false
+    }
+
+    /// Gives it back, to be handed out again after a time.
+    pub async fn nak(&self, delay: Option<Duration>) {
+        self.send(AckKind::Nak(delay)).await;
+    }
+
+    /// Says that work on it goes on.
+    pub async fn progress(&self) {
+        self.send(AckKind::Progress).await;
+    }
+
+    async fn send(&self, kind: AckKind) {
+        if let Err(error) = self.message.ack_with(kind).await {
+            tracing::debug!(%error, "an ack was not sent; the message comes again");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The broker as this program uses it: guarded publish, records and buckets with compare-and-swap, exact pulls,
+//! confirmed acks. The only place that matches NATS error kinds.
+
+pub mod ack;
+pub mod bucket;
+mod connect;
+pub mod guarded;
+pub mod publish;
+pub mod pull;
+pub mod read;
+pub mod records;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::Context;
+use tokio::sync::watch;
+
+pub use connect::{ConnectError, ConnectOptions};
+
+use crate::topology::Topology;
+
+/// How long one request to the broker may take before its effect counts as unknown.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection to the broker and the names of what is there. Cheap to clone.
+#[derive(Clone)]
+pub struct Nats {
+    client: Client,
+    jetstream: Context,
+    topology: Arc<Topology>,
+    connections: watch::Receiver<u64>,
+}
+
+impl Nats {
+    /// The client, for core subjects.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The JetStream API, for what has no typed form here.
+    #[must_use]
+    pub fn jetstream(&self) -> &Context {
+        &self.jetstream
+    }
+
+    /// The names of everything.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The subject prefix.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.topology.prefix()
+    }
+
+    /// Counts connections: a change means that every stream and watch must be opened anew.
+    #[must_use]
+    pub fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.clone()
+    }
+
+    /// The largest payload the broker takes, in bytes.
+    #[must_use]
+    pub fn max_payload(&self) -> usize {
+        self.client.server_info().max_payload
+    }
+
+    /// A bucket of values of one type.
+    #[must_use]
+    pub fn bucket<T>(&self, name: &str) -> bucket::Bucket<T> {
+        bucket::Bucket::new(self.clone(), name)
+    }
+
+    /// The records of all jobs.
+    #[must_use]
+    pub fn records(&self) -> records::Records {
+        records::Records::new(self.clone())
+    }
+}
+
+/// What the broker or the client library said, with its causes.
+pub fn broker_error(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,128 @@
+//! Pulling exactly as many messages as there is room for.
+//!
+//! One subscription for each puller; a pull request names how many messages may come and how long it stands. What ends a
+//! request is told apart: used up, expired, the consumer gone, the broker silent.
+
+use std::time::Duration;
+
+use async_nats::jetstream::message::Message;
+use async_nats::{StatusCode, Subject, Subscriber};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Nats;
+use super::ack::InHand;
+
+/// How long past its own end a request may be silent before it counts as lost.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Pulls from one consumer.
+pub struct Puller {
+    nats: Nats,
+    request_subject: String,
+    inbox: Subject,
+    subscription: Subscriber,
+    connections: watch::Receiver<u64>,
+    outstanding: usize,
+    until: Instant,
+}
+
+/// What came of waiting.
+#[derive(Debug)]
+pub enum Pulled {
+    /// A message.
+    Message(Box<InHand>),
+    /// The request is over: ask again.
+    Over,
+    /// The consumer is gone: create it.
+    Gone,
+    /// The connection or the broker changed, or has been silent: open a new puller.
+    Lost,
+}
+
+/// The subscription could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("no subscription: {0}")]
+pub struct PullError(String);
+
+impl Puller {
+    /// Opens a puller on a durable consumer.
+    ///
+    /// # Errors
+    /// Where the connection is closed for good.
+    pub async fn open(nats: &Nats, stream: &str, consumer: &str) -> Result<Self, PullError> {
+        let mut connections = nats.connections();
+        connections.mark_unchanged();
+        let inbox = Subject::from(nats.client().new_inbox());
+        let subscription = nats.client().subscribe(inbox.clone()).await.map_err(|e| PullError(e.to_string()))?;
+        Ok(Self {
+            nats: nats.clone(),
+            request_subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+            inbox,
+            subscription,
+            connections,
+            outstanding: 0,
+            until: Instant::now(),
+        })
+    }
+
+    /// How many messages the standing request may still bring.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// Asks for messages. Call it only when nothing is outstanding.
+    ///
+    /// # Errors
+    /// Where the connection is closed for good.
+    pub async fn request(&mut self, batch: usize, expires: Duration) -> Result<(), PullError> {
+        let body = format!(r#"{{"batch":{batch},"expires":{}}}"#, expires.as_nanos());
+        self.nats
+            .client()
+            .publish_with_reply(self.request_subject.clone(), self.inbox.clone(), body.into())
+            .await
+            .map_err(|e| PullError(e.to_string()))?;
+        self.outstanding = batch;
+        self.until = Instant::now() + expires + SILENCE;
+        Ok(())
+    }
+
+    /// Waits for what the standing request brings. Safe to drop and call again.
+    pub async fn next(&mut self) -> Pulled {
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = self.subscription.next() => message,
+                _ = self.connections.changed() => return Pulled::Lost,
+                () = tokio::time::sleep_until(self.until) => return Pulled::Lost,
+            };
+            let Some(message) = message else { return Pulled::Lost };
+            match message.status {
+                None => {
+                    self.outstanding = self.outstanding.saturating_sub(1);
+                    let context = self.nats.jetstream().clone();
+                    if let Some(in_hand) = InHand::new(&self.nats, Message { message, context }) {
+                        return Pulled::Message(Box::new(in_hand));
+                    }
+                }
+                Some(StatusCode::IDLE_HEARTBEAT) => {}
+                Some(status) => return self.ended(status, message.description.as_deref().unwrap_or_default()),
+            }
+        }
+    }
+
+    fn ended(&mut self, status: StatusCode, description: &str) -> Pulled {
+        self.outstanding = 0;
+        let description = description.to_ascii_lowercase();
+        match status.as_u16() {
+            404 | 408 => Pulled::Over,
+            409 if description.contains("consumer deleted") || description.contains("not found") => Pulled::Gone,
+            // The request asked for what the consumer cannot give right now; asking again is right.
+            409 if description.contains("maxwaiting") || description.contains("completed") => Pulled::Over,
+            503 => Pulled::Gone,
+            _ => Pulled::Lost,
+        }
+    }
+}

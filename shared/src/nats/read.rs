@@ -1,0 +1,143 @@
+//! Reading one message of a stream from its leader (`STREAM.MSG.GET`): what it says is never behind.
+
+use std::time::Duration;
+
+use async_nats::{Request, RequestErrorKind};
+use bytes::Bytes;
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+
+use super::publish::ApiError;
+use super::{Nats, REQUEST_TIMEOUT};
+
+/// No message matches.
+const NOT_FOUND: u64 = 10037;
+/// How often a read that got no answer is repeated: it has no effect, so repeating is harmless.
+const TRIES: u32 = 8;
+
+/// Why nothing could be read. The message in hand is not acked; it comes again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The broker did not answer for several seconds.
+    #[error("the broker does not answer")]
+    NoAnswer,
+    /// The broker will not answer this.
+    #[error("the broker refused the read: {0}")]
+    Refused(String),
+}
+
+/// A message as a stream holds it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Its subject.
+    pub subject: String,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its payload.
+    pub payload: Bytes,
+    /// Its headers, as they went over the wire.
+    pub headers: String,
+    /// When it was stored, RFC 3339.
+    pub time: String,
+}
+
+#[derive(Serialize)]
+struct Ask<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_by_subj: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_by_subj: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    error: Option<ApiError>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    subject: String,
+    seq: u64,
+    #[serde(borrow, default)]
+    hdrs: Option<&'a str>,
+    #[serde(borrow, default)]
+    data: Option<&'a str>,
+    time: String,
+}
+
+impl Nats {
+    /// The newest message on a subject, which may have wildcards.
+    ///
+    /// # Errors
+    /// Where the broker does not answer or refuses.
+    pub async fn newest(&self, stream: &str, subject: &str) -> Result<Option<Held>, ReadError> {
+        self.read(stream, &Ask { last_by_subj: Some(subject), next_by_subj: None, seq: None }).await
+    }
+
+    /// The first message on a subject, which may have wildcards, at or after a sequence.
+    ///
+    /// # Errors
+    /// Where the broker does not answer or refuses.
+    pub async fn next_from(&self, stream: &str, subject: &str, sequence: u64) -> Result<Option<Held>, ReadError> {
+        self.read(stream, &Ask { last_by_subj: None, next_by_subj: Some(subject), seq: Some(sequence) }).await
+    }
+
+    async fn read(&self, stream: &str, ask: &Ask<'_>) -> Result<Option<Held>, ReadError> {
+        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let body = Bytes::from(serde_json::to_vec(ask).map_err(|e| ReadError::Refused(e.to_string()))?);
+        for again in 0..TRIES {
+            let request = Request::new().payload(body.clone()).timeout(Some(REQUEST_TIMEOUT));
+            match self.client().send_request(subject.clone(), request).await {
+                Ok(answer) => return read_answer(&answer.payload),
+                // No leader at the moment: it answers at once, so wait a little.
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                    tokio::time::sleep(Duration::from_millis(20 << again.min(6))).await;
+                }
+                Err(_) => {}
+            }
+        }
+        Err(ReadError::NoAnswer)
+    }
+}
+
+fn read_answer(payload: &[u8]) -> Result<Option<Held>, ReadError> {
+    let answer: Answer<'_> = serde_json::from_slice(payload).map_err(|e| ReadError::Refused(e.to_string()))?;
+    if let Some(error) = answer.error {
+        return if error.err_code == NOT_FOUND { Ok(None) } else { Err(ReadError::Refused(error.description)) };
+    }
+    let Some(message) = answer.message else { return Err(ReadError::Refused("an empty answer".into())) };
+    let decode = |text: Option<&str>| {
+        BASE64.decode(text.unwrap_or_default().as_bytes()).map_err(|e| ReadError::Refused(e.to_string()))
+    };
+    Ok(Some(Held {
+        payload: decode(message.data)?.into(),
+        headers: String::from_utf8_lossy(&decode(message.hdrs)?).into_owned(),
+        subject: message.subject,
+        sequence: message.seq,
+        time: message.time,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed read fails the test")]
+
+    use super::*;
+
+    #[test]
+    fn a_message_an_absence_and_a_refusal_are_told_apart() {
+        let held = br#"{"type":"x","message":{"subject":"a.b","seq":3,"data":"aGk=","time":"2026-01-01T00:00:00Z"}}"#;
+        let held = read_answer(held).unwrap().unwrap();
+        assert_eq!((held.sequence, &held.payload[..]), (3, &b"hi"[..]));
+        assert!(
+            read_answer(br#"{"error":{"code":404,"err_code":10037,"description":"no message found"}}"#)
+                .unwrap()
+                .is_none()
+        );
+        assert!(read_answer(br#"{"error":{"code":500,"err_code":10059,"description":"stream not found"}}"#).is_err());
+    }
+}

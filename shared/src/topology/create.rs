@@ -1,0 +1,247 @@
+//! Makes what the names name: idempotent, from any role, at any start.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, RetentionPolicy, StorageType};
+
+use super::names::{Settings, Topology};
+use crate::nats::bucket::{BucketError, Written};
+use crate::nats::{Nats, broker_error};
+
+/// The oldest nats-server that runs this: older ones corrupt schedules on recovery or stall consumers after deletes.
+pub const MIN_SERVER: (u64, u64) = (2, 15);
+
+/// Results published twice within this window are stored once.
+const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
+/// How long events are kept for timelines.
+const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
+/// The key of the settings in the bucket of queues.
+const SETTINGS_KEY: &str = "_topology";
+
+/// Why the assets are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The broker is older than what this program relies on.
+    #[error("nats-server {found} is too old: {}.{} or newer is needed", MIN_SERVER.0, MIN_SERVER.1)]
+    ServerTooOld {
+        /// What it says it is.
+        found: String,
+    },
+    /// The deployment was started with other settings before.
+    #[error(
+        "this deployment was made with {there:?}, the configuration says {wanted:?}: set [topology] to what is there, \
+         or use another prefix"
+    )]
+    Contradiction {
+        /// What the broker holds.
+        there: Box<Settings>,
+        /// What the configuration says.
+        wanted: Box<Settings>,
+    },
+    /// The broker refused to make something.
+    #[error("{asset} could not be made: {why}")]
+    Refused {
+        /// Which stream, bucket or consumer.
+        asset: String,
+        /// What the broker said.
+        why: String,
+    },
+    /// The settings could not be read or written.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+}
+
+/// How long dead letters are kept, and what consumers are made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Dead letters older than this are dropped.
+    pub dead_letter_age: Duration,
+    /// How long a message may be in hand without a sign of life.
+    pub ack_wait: Duration,
+}
+
+impl Topology {
+    /// Makes every stream, bucket and fixed consumer that is not there yet, after checking that the deployment agrees.
+    ///
+    /// # Errors
+    /// Where the server is too old, the settings contradict those of the deployment, or the broker refuses.
+    pub async fn create(&self, nats: &Nats, options: Options) -> Result<(), CreateError> {
+        server_is_new_enough(nats)?;
+        self.make(nats, self.bucket(&self.queues_bucket())).await?;
+        self.agree(nats).await?;
+        for number in 0..self.settings().record_buckets {
+            self.make(nats, self.bucket(&self.records_bucket(number))).await?;
+        }
+        for bucket in [self.bodies_bucket(), self.gates_bucket(), self.deliveries_bucket(), self.sweep_bucket()] {
+            self.make(nats, self.bucket(&bucket)).await?;
+        }
+        for shard in 0..self.settings().shards {
+            self.make(nats, self.jobs(shard)).await?;
+            self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await?;
+        }
+        for stream in [self.results(), self.deliveries(), self.dead_letters(options), self.submissions(), self.events()]
+        {
+            self.make(nats, stream).await?;
+        }
+        let fixed = [
+            (self.results_stream(), self.results_consumer(), self.results_filter()),
+            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
+            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
+        ];
+        for (stream, consumer, filter) in fixed {
+            self.consume(nats, &stream, consumer, filter, options).await?;
+        }
+        Ok(())
+    }
+
+    /// The first start writes the settings, every later one compares.
+    async fn agree(&self, nats: &Nats) -> Result<(), CreateError> {
+        let bucket = nats.bucket::<Settings>(&self.queues_bucket());
+        loop {
+            if let Some(there) = bucket.get(SETTINGS_KEY).await? {
+                let (there, wanted) = (Box::new(there.value), Box::new(self.settings().clone()));
+                return if there == wanted { Ok(()) } else { Err(CreateError::Contradiction { there, wanted }) };
+            }
+            match bucket.create(SETTINGS_KEY, self.settings()).await? {
+                Written::At(_) => return Ok(()),
+                Written::Changed | Written::Unknown => {}
+            }
+        }
+    }
+
+    async fn make(&self, nats: &Nats, stream: Stream) -> Result<(), CreateError> {
+        let asset = stream.name.clone();
+        if nats.jetstream().get_stream(&asset).await.is_ok() {
+            return Ok(()); // a setting that an operator changed on purpose stays
+        }
+        let made = nats.jetstream().create_stream(stream).await;
+        made.map(|_| ()).map_err(|e| CreateError::Refused { asset, why: broker_error(&e) })
+    }
+
+    async fn consume(
+        &self,
+        nats: &Nats,
+        stream: &str,
+        name: &str,
+        filter: String,
+        options: Options,
+    ) -> Result<(), CreateError> {
+        let config = pull::Config {
+            durable_name: Some(name.to_owned()),
+            filter_subject: filter,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: options.ack_wait,
+            max_deliver: -1,
+            max_ack_pending: 10_000,
+            num_replicas: usize::from(self.settings().replicas),
+            ..pull::Config::default()
+        };
+        let made = nats.jetstream().create_consumer_on_stream(config, stream).await;
+        made.map(|_| ())
+            .map_err(|e| CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&e) })
+    }
+
+    /// A bucket is a stream by the KV convention; made by hand because records may have no delete markers.
+    fn bucket(&self, name: &str) -> Stream {
+        Stream {
+            name: Self::stream_of(name),
+            subjects: vec![format!("$KV.{name}.>")],
+            max_messages_per_subject: 1,
+            discard: DiscardPolicy::New,
+            allow_direct: true,
+            allow_rollup: true,
+            deny_delete: false,
+            allow_message_ttl: true,
+            ..self.stream()
+        }
+    }
+
+    fn jobs(&self, shard: u16) -> Stream {
+        let prefix = self.prefix();
+        Stream {
+            name: self.jobs_stream(shard),
+            subjects: ["jobs", "later", "due"].map(|stage| format!("{prefix}.{stage}.{shard}.>")).to_vec(),
+            retention: RetentionPolicy::WorkQueue,
+            max_messages_per_subject: 1,
+            allow_message_schedules: true,
+            allow_message_ttl: true,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    fn results(&self) -> Stream {
+        Stream {
+            name: self.results_stream(),
+            subjects: vec![self.results_filter()],
+            retention: RetentionPolicy::WorkQueue,
+            duplicate_window: RESULT_DUPLICATES,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    fn deliveries(&self) -> Stream {
+        let prefix = self.prefix();
+        Stream {
+            name: self.deliveries_stream(),
+            subjects: vec![format!("{prefix}.deliveries.later.>"), format!("{prefix}.deliveries.due.>")],
+            retention: RetentionPolicy::WorkQueue,
+            max_messages_per_subject: 1,
+            allow_message_schedules: true,
+            allow_message_ttl: true,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    fn dead_letters(&self, options: Options) -> Stream {
+        Stream {
+            name: self.dead_stream(),
+            subjects: vec![format!("{}.dead.>", self.prefix())],
+            max_age: options.dead_letter_age,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    fn submissions(&self) -> Stream {
+        Stream {
+            name: self.submit_stream(),
+            subjects: vec![format!("{}.submit.>", self.prefix())],
+            retention: RetentionPolicy::WorkQueue,
+            ..self.stream()
+        }
+    }
+
+    fn events(&self) -> Stream {
+        Stream {
+            name: self.events_stream(),
+            subjects: vec![format!("{}.events.>", self.prefix())],
+            storage: StorageType::Memory,
+            max_age: EVENTS_AGE,
+            max_bytes: 256 << 20,
+            num_replicas: 1,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    fn stream(&self) -> Stream {
+        Stream {
+            storage: StorageType::File,
+            num_replicas: usize::from(self.settings().replicas),
+            max_messages: -1,
+            max_bytes: -1,
+            ..Stream::default()
+        }
+    }
+}
+
+fn server_is_new_enough(nats: &Nats) -> Result<(), CreateError> {
+    let found = nats.client().server_info().version;
+    let mut parts = found.split(['.', '-']).map(|part| part.parse::<u64>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if version < MIN_SERVER { Err(CreateError::ServerTooOld { found }) } else { Ok(()) }
+}

@@ -1,0 +1,9 @@
+//! Every stream, subject, consumer and bucket: named in `names`, created in `create`, nowhere else.
+
+mod create;
+mod names;
+mod subject;
+
+pub use create::{CreateError, MIN_SERVER, Options};
+pub use names::{Settings, Topology};
+pub use subject::{JobSubject, Stage, UnknownSubject};

@@ -1,0 +1,265 @@
+//! The names of all assets, from the few settings that a deployment chooses once.
+
+use crate::domain::id::{JobId, QueueName, Tenant};
+
+/// What a deployment chooses once; written into the broker at first start and compared from then on.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settings {
+    /// The first token of every subject, and the beginning of every stream and bucket name.
+    pub prefix: String,
+    /// How many `JOBS` streams the queues are spread over.
+    pub shards: u16,
+    /// How many buckets the records are spread over.
+    pub record_buckets: u16,
+    /// Copies of every stream and bucket: 1, 3 or 5.
+    pub replicas: u8,
+    /// Whether the consumers of queues keep their state in memory only.
+    pub consumers_in_memory: bool,
+}
+
+/// The names of all streams, subjects, consumers and buckets.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    settings: Settings,
+    upper: String,
+}
+
+impl Topology {
+    /// The names under these settings.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let upper = settings.prefix.to_uppercase();
+        Self { settings, upper }
+    }
+
+    /// What the deployment chose.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The first token of every subject.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.settings.prefix
+    }
+
+    // ---- job messages
+
+    /// The stream of a shard.
+    #[must_use]
+    pub fn jobs_stream(&self, shard: u16) -> String {
+        format!("{}_JOBS_{shard}", self.upper)
+    }
+
+    /// What the consumer of a queue takes.
+    #[must_use]
+    pub fn queue_filter(&self, shard: u16, queue: &QueueName) -> String {
+        format!("{}.jobs.{shard}.{queue}.>", self.prefix())
+    }
+
+    /// The timers of a queue that wait.
+    #[must_use]
+    pub fn later_filter(&self, shard: u16, queue: &QueueName) -> String {
+        format!("{}.later.{shard}.{queue}.>", self.prefix())
+    }
+
+    /// What the consumer of fired timers and signals of a shard takes.
+    #[must_use]
+    pub fn due_filter(&self, shard: u16) -> String {
+        format!("{}.due.{shard}.>", self.prefix())
+    }
+
+    /// The name of the consumer of fired timers and signals of a shard.
+    #[must_use]
+    pub fn due_consumer(&self) -> &'static str {
+        "due"
+    }
+
+    /// The shard that a new queue goes to.
+    #[must_use]
+    pub fn shard_for_new(&self, queue: &QueueName) -> u16 {
+        u16::try_from(queue.spread() % u64::from(self.settings.shards)).unwrap_or(0)
+    }
+
+    // ---- records and bodies
+
+    /// The bucket that holds a job's record.
+    #[must_use]
+    pub fn records_bucket_of(&self, job: &JobId) -> String {
+        self.records_bucket(u16::try_from(job.spread() % u64::from(self.settings.record_buckets)).unwrap_or(0))
+    }
+
+    /// A bucket of records by number.
+    #[must_use]
+    pub fn records_bucket(&self, number: u16) -> String {
+        format!("{}_records_{number}", self.prefix())
+    }
+
+    /// The bucket of request bodies too large for a record.
+    #[must_use]
+    pub fn bodies_bucket(&self) -> String {
+        format!("{}_bodies", self.prefix())
+    }
+
+    // ---- other buckets
+
+    /// The bucket of gates.
+    #[must_use]
+    pub fn gates_bucket(&self) -> String {
+        format!("{}_gates", self.prefix())
+    }
+
+    /// The bucket of queues, which also holds the settings of the deployment.
+    #[must_use]
+    pub fn queues_bucket(&self) -> String {
+        format!("{}_queues", self.prefix())
+    }
+
+    /// The bucket of deliveries that did not go through at the first try.
+    #[must_use]
+    pub fn deliveries_bucket(&self) -> String {
+        format!("{}_deliveries", self.prefix())
+    }
+
+    /// The bucket of leases and cursors of the sweep.
+    #[must_use]
+    pub fn sweep_bucket(&self) -> String {
+        format!("{}_sweep", self.prefix())
+    }
+
+    // ---- other streams
+
+    /// The stream of outcomes on their way to the delivery service.
+    #[must_use]
+    pub fn results_stream(&self) -> String {
+        format!("{}_RESULTS", self.upper)
+    }
+
+    /// The subject of a job's result.
+    #[must_use]
+    pub fn result(&self, tenant: &Tenant, job: &JobId) -> String {
+        format!("{}.results.{tenant}.{job}", self.prefix())
+    }
+
+    /// All results.
+    #[must_use]
+    pub fn results_filter(&self) -> String {
+        format!("{}.results.>", self.prefix())
+    }
+
+    /// The consumer of results.
+    #[must_use]
+    pub fn results_consumer(&self) -> &'static str {
+        "delivery"
+    }
+
+    /// The stream of webhooks to be tried again.
+    #[must_use]
+    pub fn deliveries_stream(&self) -> String {
+        format!("{}_DELIVERIES", self.upper)
+    }
+
+    /// A webhook that waits to be tried again: `…later.<tenant>.<job>.<incarnation>.<n>`.
+    #[must_use]
+    pub fn delivery_later(&self, delivery: &str) -> String {
+        format!("{}.deliveries.later.{delivery}", self.prefix())
+    }
+
+    /// A webhook whose time to be tried again has come.
+    #[must_use]
+    pub fn delivery_due(&self, delivery: &str) -> String {
+        format!("{}.deliveries.due.{delivery}", self.prefix())
+    }
+
+    /// All webhooks whose time has come.
+    #[must_use]
+    pub fn deliveries_due_filter(&self) -> String {
+        format!("{}.deliveries.due.>", self.prefix())
+    }
+
+    /// The consumer of webhooks whose time has come.
+    #[must_use]
+    pub fn deliveries_consumer(&self) -> &'static str {
+        "due"
+    }
+
+    /// The stream of dead letters.
+    #[must_use]
+    pub fn dead_stream(&self) -> String {
+        format!("{}_DEAD", self.upper)
+    }
+
+    /// A dead letter: `kind` is one of `webhook`, `submission`, `message`.
+    #[must_use]
+    pub fn dead(&self, kind: &str, tenant: &str, rest: &str) -> String {
+        format!("{}.dead.{kind}.{tenant}.{rest}", self.prefix())
+    }
+
+    /// The stream of durable submissions.
+    #[must_use]
+    pub fn submit_stream(&self) -> String {
+        format!("{}_SUBMIT", self.upper)
+    }
+
+    /// Durable submissions of a tenant.
+    #[must_use]
+    pub fn submit(&self, tenant: &Tenant) -> String {
+        format!("{}.submit.{tenant}", self.prefix())
+    }
+
+    /// The consumer of durable submissions.
+    #[must_use]
+    pub fn submit_consumer(&self) -> &'static str {
+        "intake"
+    }
+
+    /// The stream of what happens to jobs.
+    #[must_use]
+    pub fn events_stream(&self) -> String {
+        format!("{}_EVENTS", self.upper)
+    }
+
+    /// An event of a job.
+    #[must_use]
+    pub fn event(&self, tenant: &Tenant, job: &JobId, kind: &str) -> String {
+        format!("{}.events.{tenant}.{job}.{kind}", self.prefix())
+    }
+
+    /// All events of a job.
+    #[must_use]
+    pub fn events_of(&self, tenant: &Tenant, job: &JobId) -> String {
+        format!("{}.events.{tenant}.{job}.>", self.prefix())
+    }
+
+    // ---- core subjects
+
+    /// Where the end of a race is announced to the workers in flight.
+    #[must_use]
+    pub fn settled(&self, job: &JobId) -> String {
+        format!("{}.settled.{job}", self.prefix())
+    }
+
+    /// The subject of an operation of the NATS service, with the tenant's token or a wildcard for it.
+    #[must_use]
+    pub fn api(&self, operation: &str, tenant: Option<&str>) -> String {
+        match tenant {
+            Some(tenant) => format!("{}.api.{operation}.{tenant}", self.prefix()),
+            None => format!("{}.api.{operation}", self.prefix()),
+        }
+    }
+
+    // ---- KV by hand
+
+    /// The stream behind a bucket.
+    #[must_use]
+    pub fn stream_of(bucket: &str) -> String {
+        format!("KV_{bucket}")
+    }
+
+    /// The subject of a key in a bucket.
+    #[must_use]
+    pub fn key(bucket: &str, key: &str) -> String {
+        format!("$KV.{bucket}.{key}")
+    }
+}
