@@ -4,3 +4,5 @@ pub mod id;
 pub mod job;
 pub mod outcome;
 pub mod record;
+pub mod decide;
+pub mod demand;

@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use super::Nats;
 use super::publish::{EXPECTED_LAST, EXPECTED_SUBJECT, PublishError, SCHEDULE, SCHEDULE_TARGET};
 use crate::clock::Millis;
+use crate::domain::demand::When;
 use crate::topology::{JobSubject, Stage};
 use crate::wire;
 
@@ -26,26 +27,6 @@ const TRIES: u32 = 10;
 pub struct Pointer {
     /// The attempt of the branch; 0 for a signal.
     pub attempt: u32,
-}
-
-/// Where a message goes and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// Work for the queue, now.
-    Work,
-    /// A signal for the shard's due consumer, now.
-    Due,
-    /// A timer: comes as due at this moment.
-    Later(Millis),
-}
-
-/// What the newest message of the chain must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// There is none: the first of a chain, and signals.
-    Nothing,
-    /// The one with this sequence.
-    Sequence(u64),
 }
 
 /// What is true after a guarded publish.
@@ -63,7 +44,8 @@ pub enum Moved {
 pub struct NotMoved(#[from] pub PublishError);
 
 impl Nats {
-    /// Publishes a job's message under an expectation, until it is certain.
+    /// Publishes a job's message if `newest` is the sequence of the newest message of its chain (0: there is none), until
+    /// it is certain.
     ///
     /// # Errors
     /// Where the broker gave no answer for several seconds, has no room, or will not take it.
@@ -72,9 +54,9 @@ impl Nats {
         address: &JobSubject,
         when: When,
         attempt: u32,
-        expect: Expect,
+        newest: u64,
     ) -> Result<Moved, NotMoved> {
-        let (stage, headers) = self.headers(address, when, expect);
+        let (stage, headers) = self.headers(address, when, newest);
         let subject = address.at(self.prefix(), stage);
         let payload: Bytes = wire::encode(&Pointer { attempt });
         let mut last = PublishError::Unknown;
@@ -95,13 +77,9 @@ impl Nats {
         Err(NotMoved(last))
     }
 
-    fn headers(&self, address: &JobSubject, when: When, expect: Expect) -> (Stage, HeaderMap) {
+    fn headers(&self, address: &JobSubject, when: When, newest: u64) -> (Stage, HeaderMap) {
         let mut headers = HeaderMap::new();
-        let sequence = match expect {
-            Expect::Nothing => 0,
-            Expect::Sequence(sequence) => sequence,
-        };
-        headers.insert(EXPECTED_LAST, sequence.to_string());
+        headers.insert(EXPECTED_LAST, newest.to_string());
         headers.insert(EXPECTED_SUBJECT, address.any_stage(self.prefix()));
         let stage = match when {
             When::Work => Stage::Work,
