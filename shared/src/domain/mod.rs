@@ -6,3 +6,4 @@ pub mod outcome;
 pub mod record;
 pub mod decide;
 pub mod demand;
+pub mod submission;
