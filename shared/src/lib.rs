@@ -5,3 +5,5 @@ pub mod domain;
 pub mod nats;
 pub mod topology;
 pub mod wire;
+pub mod effects;
+pub mod queues;

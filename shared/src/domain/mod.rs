@@ -6,4 +6,8 @@ pub mod outcome;
 pub mod record;
 pub mod decide;
 pub mod demand;
+pub mod result;
+pub mod payload;
+pub mod event;
+pub mod fingerprint;
 pub mod submission;

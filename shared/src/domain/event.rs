@@ -1,0 +1,144 @@
+//! What happened to a job, for timelines and live views. Losing an event loses no job: the record is the truth.
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::SHORTEST_TIMER;
+use super::id::BranchId;
+use super::outcome::{Answer, Content, ErrorKind, Status};
+use super::record::{BranchState, Record};
+use crate::clock::Millis;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, milliseconds since the epoch.
+    pub at: Millis,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// The job is stored and will be run.
+    Accepted,
+    /// A fallback contends from now on.
+    Started {
+        /// Which branch.
+        branch: BranchId,
+    },
+    /// A request is on the wire.
+    Sent {
+        /// Which branch.
+        branch: BranchId,
+        /// Which attempt.
+        attempt: u32,
+        /// Where to.
+        destination: String,
+    },
+    /// An attempt has ended without settling the job.
+    Answered {
+        /// Which branch.
+        branch: BranchId,
+        /// Which attempt.
+        attempt: u32,
+        /// The status code, if there was a response.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        status_code: Option<u16>,
+        /// Why there was none.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        error: Option<ErrorKind>,
+        /// When it is tried again, if it is.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        again_at: Option<Millis>,
+    },
+    /// `on_failure` was submitted because the job has not ended in time.
+    Overdue,
+    /// The job has ended.
+    Settled {
+        /// How.
+        status: Status,
+        /// The branch that won, where one did.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        winner: Option<BranchId>,
+    },
+    /// A webhook took the outcome.
+    Delivered {
+        /// Which of the job's webhooks.
+        webhook: usize,
+        /// At which try.
+        attempt: u32,
+    },
+    /// A webhook did not take the outcome.
+    Undelivered {
+        /// Which of the job's webhooks.
+        webhook: usize,
+        /// At which try.
+        attempt: u32,
+        /// When it is tried again; never, where absent.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        again_at: Option<Millis>,
+    },
+}
+
+impl What {
+    /// The last token of the event's subject.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Started { .. } => "started",
+            Self::Sent { .. } => "sent",
+            Self::Answered { .. } => "answered",
+            Self::Overdue => "overdue",
+            Self::Settled { .. } => "settled",
+            Self::Delivered { .. } => "delivered",
+            Self::Undelivered { .. } => "undelivered",
+        }
+    }
+}
+
+/// What a swap made happen: told from the record before and after, so that no handler has to remember.
+#[must_use]
+pub fn between(old: &Record, new: &Record, now: Millis) -> Vec<Event> {
+    let mut events = Vec::new();
+    for ((branch, was), is) in old.numbered().zip(&new.branches) {
+        if is.answers > was.answers
+            && let Some(answer) = &is.last
+        {
+            events.push(answered(branch, answer, &is.state, now));
+        }
+        if was.state == BranchState::Unstarted && is.is_live() {
+            events.push(What::Started { branch });
+        }
+    }
+    if new.overdue && !old.overdue {
+        events.push(What::Overdue);
+    }
+    if old.outcome.is_none()
+        && let Some(outcome) = &new.outcome
+    {
+        let winner = match outcome.winner {
+            super::id::Token::Branch(branch) if outcome.status == Status::Success => Some(branch),
+            _ => None,
+        };
+        events.push(What::Settled { status: outcome.status, winner });
+    }
+    events.into_iter().map(|what| Event { at: now, what }).collect()
+}
+
+fn answered(branch: BranchId, answer: &Answer, state: &BranchState, now: Millis) -> What {
+    let error = match &answer.content {
+        Content::Response(_) => None,
+        Content::Error { kind, .. } => Some(*kind),
+    };
+    let again_at = match state {
+        BranchState::Live { attempt, due_at } if *attempt > answer.attempt => {
+            Some((*due_at).max(now.after(SHORTEST_TIMER)))
+        }
+        BranchState::Live { .. } | BranchState::Unstarted | BranchState::Dead => None,
+    };
+    What::Answered { branch, attempt: answer.attempt, status_code: answer.status(), error, again_at }
+}

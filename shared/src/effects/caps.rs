@@ -1,0 +1,50 @@
+//! How much fits where: all limits derive from what the broker takes in one message.
+
+use crate::domain::job::Body;
+use crate::domain::record::Record;
+use crate::wire;
+
+/// Bodies up to this size travel in the record, larger ones in a bucket of their own. Bytes.
+pub(super) const INLINE_BODY: u64 = 8 * 1024;
+/// What is kept of the body of an answer that does not win. Bytes.
+pub const LOSER_BODY: usize = 16 * 1024;
+/// Room for headers and framing beside any payload. Bytes.
+const SLACK: usize = 64 * 1024;
+
+/// Limits in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// What the broker takes in one message.
+    pub max_payload: usize,
+    /// What is kept of a winning answer's body.
+    pub response_body: usize,
+}
+
+impl Caps {
+    /// The limits under a broker that takes `max_payload`, with `response_body` as configured but never more than half
+    /// of that: a record must always be settleable.
+    #[must_use]
+    pub fn new(max_payload: usize, response_body: usize) -> Self {
+        Self { max_payload, response_body: response_body.min(max_payload / 2) }
+    }
+
+    /// The largest request body that can be stored.
+    #[must_use]
+    pub fn request_body(&self) -> u64 {
+        self.max_payload.saturating_sub(SLACK) as u64
+    }
+
+    /// Whether the record could still be settled with every answer at its cap.
+    #[must_use]
+    pub fn can_settle(&self, record: &Record) -> bool {
+        let worst =
+            wire::encode(record).len() + self.response_body + record.branches.len() * (LOSER_BODY + 4096) + SLACK;
+        worst <= self.max_payload
+    }
+
+    /// Whether a body is kept in its own place.
+    #[must_use]
+    pub fn is_large(body: &Body) -> bool {
+        body.len() > INLINE_BODY
+    }
+}

@@ -1,0 +1,66 @@
+//! Doing what was decided: swaps, demands, submissions, cancels. The way from a decision to the broker, for every role.
+
+mod cancel;
+mod caps;
+mod perform;
+mod submit;
+mod tell;
+
+use std::time::Duration;
+
+pub use cancel::{CancelError, Cancelled};
+pub use caps::{Caps, LOSER_BODY};
+pub use perform::NotDone;
+pub use submit::{Receipt, Submission, SubmitError};
+
+use crate::nats::Nats;
+use crate::nats::records::Records;
+use crate::queues::Queues;
+
+/// What it takes to act on jobs. Cheap to clone.
+#[derive(Clone)]
+pub struct Effects {
+    nats: Nats,
+    records: Records,
+    queues: Queues,
+    caps: Caps,
+    settled_ttl: Duration,
+}
+
+impl Effects {
+    /// Acts through this connection; a settled record is kept for `settled_ttl`.
+    #[must_use]
+    pub fn new(nats: &Nats, queues: &Queues, caps: Caps, settled_ttl: Duration) -> Self {
+        Self { nats: nats.clone(), records: nats.records(), queues: queues.clone(), caps, settled_ttl }
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    /// The records.
+    #[must_use]
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The queues.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// How much fits where.
+    #[must_use]
+    pub fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    /// How long a settled record is kept.
+    #[must_use]
+    pub fn settled_ttl(&self) -> Duration {
+        self.settled_ttl
+    }
+}

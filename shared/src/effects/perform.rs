@@ -1,0 +1,144 @@
+//! Performing demands: one match from what the record asks for to what is published.
+
+use async_nats::HeaderMap;
+use std::time::Duration;
+
+use super::{Effects, SubmitError};
+use crate::clock::{self, Millis};
+use crate::domain::demand::{Demand, Expect, When};
+use crate::domain::id::{BranchId, JobId, Token};
+use crate::domain::record::Record;
+use crate::domain::result::{FollowUp, JobResult};
+use crate::nats::bucket::BucketError;
+use crate::nats::guarded::NotMoved;
+use crate::nats::publish::{MESSAGE_ID, PublishError};
+use crate::queues::QueueSpec;
+use crate::topology::JobSubject;
+use crate::wire;
+
+/// How often the publish of a result is repeated; the broker tells repeats by their id.
+const TRIES: u32 = 10;
+
+/// A demand may not have been met: do not ack what is in hand. It comes again, and with it the demand.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDone {
+    /// A message may not have been stored.
+    #[error(transparent)]
+    NotMoved(#[from] NotMoved),
+    /// The queue's entry could not be written.
+    #[error("the queue could not be kept: {0}")]
+    Queue(#[from] BucketError),
+    /// The result may not have been stored.
+    #[error("the result may not have been stored: {0}")]
+    Result(PublishError),
+    /// The follow-up may not have been submitted.
+    #[error("the follow-up was not submitted: {0}")]
+    FollowUp(#[source] Box<SubmitError>),
+    /// The record asks for what it has no data for; no accepted job does.
+    #[error("the record lacks what it demands")]
+    Incomplete,
+}
+
+impl Effects {
+    /// Does what the record demands, in order. `in_hand` is the sequence of the message in hand, 0 where there is none.
+    ///
+    /// # Errors
+    /// At the first demand that may not have been met; those before it have been.
+    pub async fn perform(&self, job: &JobId, record: &Record, demands: &[Demand], in_hand: u64) -> Result<(), NotDone> {
+        for demand in demands {
+            match demand {
+                Demand::Message { token, when, attempt, expect } => {
+                    let newest = match expect {
+                        Expect::Nothing => 0,
+                        Expect::InHand => in_hand,
+                    };
+                    self.publish_message(job, record, *token, *when, *attempt, newest).await?;
+                }
+                Demand::Result => self.publish_result(job, record).await?,
+                Demand::Announce => self.announce(job, record).await,
+                Demand::SubmitOnFailure => Box::pin(self.submit_on_failure(job, record)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the messages of a branch or a signal of this job live; signals live under branch 0's queue.
+    #[must_use]
+    pub fn address(job: &JobId, record: &Record, token: Token) -> Option<JobSubject> {
+        let branch = match token {
+            Token::Branch(branch) => branch,
+            Token::Start(_) | Token::Deadline | Token::Overdue | Token::Cancel => BranchId::OWN,
+        };
+        let one = record.branch(branch)?;
+        Some(JobSubject {
+            shard: one.shard,
+            queue: one.queue.clone(),
+            job: job.clone(),
+            incarnation: record.incarnation.clone(),
+            token,
+        })
+    }
+
+    async fn publish_message(
+        &self,
+        job: &JobId,
+        record: &Record,
+        token: Token,
+        when: When,
+        attempt: u32,
+        newest: u64,
+    ) -> Result<(), NotDone> {
+        if let (When::Work, Token::Branch(branch)) = (when, token) {
+            self.keep_queue(record, branch, clock::now()).await?;
+        }
+        let address = Self::address(job, record, token).ok_or(NotDone::Incomplete)?;
+        self.nats.move_chain(&address, when, attempt, newest).await?;
+        Ok(())
+    }
+
+    async fn keep_queue(&self, record: &Record, branch: BranchId, now: Millis) -> Result<(), NotDone> {
+        let branch = record.branch(branch).ok_or(NotDone::Incomplete)?;
+        let spec = QueueSpec::of_branch(record, branch).ok_or(NotDone::Incomplete)?;
+        self.queues.keep(&spec, now).await?;
+        Ok(())
+    }
+
+    async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
+        let result = JobResult::of(job, record).ok_or(NotDone::Incomplete)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(MESSAGE_ID, format!("{job}.{}", record.incarnation));
+        let (subject, payload) = (self.nats.topology().result(&record.tenant, job), wire::encode(&result));
+        let mut last = PublishError::Unknown;
+        for again in 0..TRIES {
+            match self.nats.publish(subject.clone(), headers.clone(), payload.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(
+                    error @ (PublishError::Behind
+                    | PublishError::BeingWritten
+                    | PublishError::NotTaken
+                    | PublishError::Unknown),
+                ) => {
+                    last = error; // a repeat with the same id is stored once
+                    tokio::time::sleep(Duration::from_millis(20 << again.min(5))).await;
+                }
+                Err(error @ (PublishError::NoRoom(_) | PublishError::TooLarge { .. } | PublishError::Refused(_))) => {
+                    return Err(NotDone::Result(error));
+                }
+            }
+        }
+        Err(NotDone::Result(last))
+    }
+
+    /// Core NATS, no promise: a worker that misses it finds out at its next read.
+    async fn announce(&self, job: &JobId, record: &Record) {
+        let subject = self.nats.topology().settled(job);
+        if let Err(error) = self.nats.client().publish(subject, record.incarnation.as_str().to_owned().into()).await {
+            tracing::debug!(%error, "a settlement was not announced");
+        }
+    }
+
+    async fn submit_on_failure(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
+        let Some(follow_up) = &record.on_failure else { return Ok(()) };
+        self.submit_follow_up(FollowUp::OnFailure, job, record, follow_up).await
+    }
+}

@@ -1,0 +1,212 @@
+//! The queues that exist: a watched copy of their entries, and the one way to make or extend one.
+//!
+//! A queue's entry exists if and only if workers pull it. Whoever publishes work first sees an entry with an hour left,
+//! else makes it or extends it; timers keep nothing alive. Only the sweep removes an entry.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::clock::Millis;
+use crate::domain::id::{Destination, GateName, QueueName, Tenant};
+use crate::domain::record::{Branch, Record};
+use crate::nats::Nats;
+use crate::nats::bucket::{Bucket, BucketError, Change, Entry, Written};
+
+/// How long a queue is kept after work was last published.
+const KEEP: Duration = Duration::from_secs(25 * 3600);
+/// Work is published only into a queue that is kept at least this long.
+const LEAST: Duration = Duration::from_secs(3600);
+/// What a queue may have in flight; what its destination may have is the gate's business.
+const MAX_ACK_PENDING: i64 = 4096;
+
+/// What is known about a queue, in its bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueEntry {
+    /// Whose branches wait in it.
+    pub tenant: Tenant,
+    /// Where they go.
+    pub destination: Destination,
+    /// The account there, if it has a queue of its own.
+    pub account: Option<String>,
+    /// The stream that holds it. Chosen when the entry is made, never recomputed.
+    pub shard: u16,
+    /// The gates that a send takes permits from.
+    pub gates: Vec<GateName>,
+    /// What its consumer may have in flight.
+    pub max_ack_pending: i64,
+    /// Until when it is kept.
+    pub keep_until: Millis,
+    /// Since when it is being removed, if it is.
+    pub closing_since: Option<Millis>,
+}
+
+/// What a queue stands for: all that its entry is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// Whose branches wait in it.
+    pub tenant: Tenant,
+    /// Where they go.
+    pub destination: Destination,
+    /// The account there.
+    pub account: Option<String>,
+    /// Its shard, where a record has stored one already.
+    pub shard: Option<u16>,
+}
+
+impl QueueSpec {
+    /// The queue of a branch of a record; `None` where its URL has no host, which no accepted job has.
+    #[must_use]
+    pub fn of_branch(record: &Record, branch: &Branch) -> Option<Self> {
+        let url = url::Url::parse(&branch.contender.request.url).ok()?;
+        Some(Self {
+            tenant: record.tenant.clone(),
+            destination: Destination::of(&url)?,
+            account: branch.contender.account.clone(),
+            shard: Some(branch.shard),
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> QueueName {
+        QueueName::of(&self.tenant, &self.destination, self.account.as_deref())
+    }
+}
+
+/// A revision-carrying copy of every entry. Cheap to clone.
+#[derive(Clone)]
+pub struct Queues {
+    nats: Nats,
+    bucket: Bucket<QueueEntry>,
+    known: Arc<RwLock<HashMap<QueueName, Entry<QueueEntry>>>>,
+    version: watch::Receiver<u64>,
+}
+
+impl Queues {
+    /// Starts watching, and waits until all entries are there.
+    pub async fn start(nats: &Nats) -> Self {
+        let bucket = nats.bucket::<QueueEntry>(&nats.topology().queues_bucket());
+        let known = Arc::new(RwLock::new(HashMap::new()));
+        let (changed, mut version) = watch::channel(0_u64);
+        let (mut changes, copy) = (bucket.watch(), Arc::clone(&known));
+        tokio::spawn(async move {
+            let mut fresh = None::<HashMap<QueueName, Entry<QueueEntry>>>;
+            loop {
+                let change = tokio::select! {
+                    change = changes.recv() => change,
+                    () = changed.closed() => None, // nobody looks at the copy any more
+                };
+                let Some(change) = change else { return };
+                let mut copy = copy.write().unwrap_or_else(PoisonError::into_inner);
+                let current = apply(&mut copy, &mut fresh, change);
+                drop(copy);
+                if current {
+                    changed.send_modify(|n| *n += 1);
+                }
+            }
+        });
+        // A broker that never answers is seen by whoever uses it next; waiting for ever here would hide it.
+        let _ = tokio::time::timeout(Duration::from_secs(10), version.changed()).await;
+        Self { nats: nats.clone(), bucket, known, version }
+    }
+
+    /// Counts changes, for those who follow the set of queues.
+    #[must_use]
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.version.clone()
+    }
+
+    /// The entry of a queue, as the watched copy has it.
+    #[must_use]
+    pub fn get(&self, name: &QueueName) -> Option<Entry<QueueEntry>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// All queues, as the watched copy has them.
+    #[must_use]
+    pub fn all(&self) -> Vec<(QueueName, Entry<QueueEntry>)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(name, entry)| (name.clone(), entry.clone())).collect()
+    }
+
+    /// The bucket, for those who remove entries.
+    #[must_use]
+    pub fn bucket(&self) -> &Bucket<QueueEntry> {
+        &self.bucket
+    }
+
+    /// Sees to it that workers pull this queue for an hour at least, and says which shard holds it.
+    ///
+    /// # Errors
+    /// Where the entry can be neither seen nor written.
+    pub async fn keep(&self, spec: &QueueSpec, now: Millis) -> Result<u16, BucketError> {
+        let name = spec.name();
+        if let Some(entry) = self.get(&name)
+            && kept(&entry.value, now)
+        {
+            return Ok(entry.value.shard);
+        }
+        loop {
+            let there = self.bucket.get(name.as_str()).await?;
+            let entry = match &there {
+                Some(there) if kept(&there.value, now) => return Ok(there.value.shard),
+                Some(there) => QueueEntry { keep_until: now.after(KEEP), closing_since: None, ..there.value.clone() },
+                None => self.fresh(&name, spec, now),
+            };
+            let written = match there {
+                Some(there) => self.bucket.swap(name.as_str(), &entry, there.revision).await?,
+                None => self.bucket.create(name.as_str(), &entry).await?,
+            };
+            match written {
+                Written::At(_) => return Ok(entry.shard),
+                // Somebody else was here, or nobody knows: look again.
+                Written::Changed | Written::Unknown => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    fn fresh(&self, name: &QueueName, spec: &QueueSpec, now: Millis) -> QueueEntry {
+        QueueEntry {
+            tenant: spec.tenant.clone(),
+            destination: spec.destination.clone(),
+            account: spec.account.clone(),
+            shard: spec.shard.unwrap_or_else(|| self.nats.topology().shard_for_new(name)),
+            gates: vec![GateName::of(&spec.destination, spec.account.as_deref())],
+            max_ack_pending: MAX_ACK_PENDING,
+            keep_until: now.after(KEEP),
+            closing_since: None,
+        }
+    }
+}
+
+fn kept(entry: &QueueEntry, now: Millis) -> bool {
+    entry.closing_since.is_none() && entry.keep_until >= now.after(LEAST)
+}
+
+/// Takes a change into the copy. While a new watch tells what is there, the old copy stands; it is replaced when all
+/// has been told. Says whether the copy is complete.
+fn apply(
+    copy: &mut HashMap<QueueName, Entry<QueueEntry>>,
+    fresh: &mut Option<HashMap<QueueName, Entry<QueueEntry>>>,
+    change: Change<QueueEntry>,
+) -> bool {
+    match change {
+        Change::Anew => *fresh = Some(HashMap::new()),
+        Change::Put { key, entry, .. } => {
+            if let Ok(name) = key.parse() {
+                fresh.as_mut().unwrap_or(copy).insert(name, entry);
+            }
+        }
+        Change::Removed { key } => {
+            if let Ok(name) = key.parse::<QueueName>() {
+                fresh.as_mut().unwrap_or(copy).remove(&name);
+            }
+        }
+        Change::Current => *copy = fresh.take().unwrap_or_default(),
+    }
+    fresh.is_none()
+}
