@@ -1,1 +1,4 @@
-//! stub
+//! The `sluice` command as a library: the embedded broker, and the command line that starts every role.
+
+pub mod broker;
+pub mod cli;
