@@ -8,6 +8,7 @@ pub mod decide;
 pub mod demand;
 pub mod result;
 pub mod payload;
+pub mod delivery;
 pub mod event;
 pub mod fingerprint;
 pub mod submission;

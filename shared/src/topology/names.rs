@@ -172,6 +172,12 @@ impl Topology {
         format!("{}.deliveries.due.{delivery}", self.prefix())
     }
 
+    /// A webhook's messages, waiting or due: what an expectation is about.
+    #[must_use]
+    pub fn delivery_any(&self, delivery: &str) -> String {
+        format!("{}.deliveries.*.{delivery}", self.prefix())
+    }
+
     /// All webhooks whose time has come.
     #[must_use]
     pub fn deliveries_due_filter(&self) -> String {
