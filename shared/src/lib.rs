@@ -7,3 +7,4 @@ pub mod topology;
 pub mod wire;
 pub mod effects;
 pub mod queues;
+pub mod config;
