@@ -8,3 +8,4 @@ pub mod wire;
 pub mod effects;
 pub mod queues;
 pub mod config;
+pub mod telemetry;
