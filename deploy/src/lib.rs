@@ -2,3 +2,6 @@
 
 pub mod broker;
 pub mod cli;
+mod admin;
+mod entry;
+mod roles;

@@ -312,3 +312,41 @@ async fn a_server_dropped_without_a_word_is_ended() {
     drop(broker);
     gone(pid).await;
 }
+
+// ---- a server whose parent is killed
+
+/// Not a test: the parent that the test below kills.
+#[tokio::test]
+#[ignore = "runs a server until it is killed, for the test that kills it"]
+async fn parent_to_be_killed() {
+    let Some(dir) = std::env::var_os(PARENT_DIR) else { return };
+    let broker = Broker::start(options(Path::new(&dir))).await.unwrap();
+    store_something(broker.url()).await;
+    std::fs::write(Path::new(&dir).join("ready"), broker.url()).unwrap();
+    std::future::pending::<()>().await;
+}
+
+const PARENT_DIR: &str = "BROKER_TEST_PARENT_DIR";
+
+#[tokio::test]
+async fn a_server_is_gone_after_its_parent_was_killed_and_its_store_is_there_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "parent_to_be_killed", "--ignored", "--nocapture"])
+        .env(PARENT_DIR, dir.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while !dir.path().join("ready").exists() {
+        assert!(Instant::now() < deadline && parent.try_wait().unwrap().is_none(), "the parent did not start a server");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let pid: u32 = std::fs::read_to_string(dir.path().join("lock")).unwrap().trim().parse().unwrap();
+    assert!(is_alive(pid));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    gone(pid).await;
+    let next = Broker::start(options(dir.path())).await.unwrap();
+    assert_eq!(stored(next.url()).await, 1);
+}

