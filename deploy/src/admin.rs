@@ -3,7 +3,6 @@
 //! Alive means that the process answers. Ready means that NATS answers and what the topology names is there.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sluice_shared::nats::Nats;
+use sluice_shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +25,14 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 struct Admin {
     nats: Nats,
-    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    metrics: Metrics,
 }
 
-/// Answers until told to stop. `metrics` gives the text of the moment.
+/// Answers until told to stop.
 pub(crate) async fn serve(
     listener: TcpListener,
     nats: Nats,
-    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let routes = Router::new()
@@ -44,7 +44,7 @@ pub(crate) async fn serve(
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
-    ([(header::CONTENT_TYPE, OPENMETRICS)], (admin.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, OPENMETRICS)], admin.metrics.encode()).into_response()
 }
 
 async fn readiness(State(admin): State<Admin>) -> (StatusCode, String) {

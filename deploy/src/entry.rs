@@ -1,4 +1,4 @@
-//! The entry points of the roles, one function each, and the metrics of this process. Nothing else knows where they are.
+//! The entry points of the roles, one function each. Nothing else knows where they are.
 //!
 //! A role whose crate has no entry point is refused before anything says that it runs.
 
@@ -26,9 +26,4 @@ pub(crate) fn worker(_ground: Ground) -> anyhow::Result<AtWork> {
 /// The delivery service.
 pub(crate) fn delivery(_ground: Ground) -> anyhow::Result<AtWork> {
     bail!("this build has no delivery")
-}
-
-/// The metrics of this process, in OpenMetrics text.
-pub(crate) fn metrics() -> String {
-    "# EOF\n".to_owned()
 }

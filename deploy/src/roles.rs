@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use sluice_shared::config::Config;
 use sluice_shared::nats::{ConnectError, ConnectOptions, Nats};
+use sluice_shared::telemetry::{self, Metrics};
 use sluice_shared::topology::{CreateError, Topology};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -52,6 +53,7 @@ pub(crate) struct Ground {
     pub(crate) nats: Nats,
     #[expect(dead_code, reason = "the roles' entry points take it")]
     pub(crate) config: Arc<Config>,
+    pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -69,12 +71,8 @@ impl Ground {
             ConnectError::Unreachable { .. } => Failure::Broker(error.into()),
         })?;
         topology.create(&nats, configuration::assets(&config)).await.map_err(of_topology)?;
-        let (server, settings) = (nats.client().server_info(), topology.settings());
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"), nats = %server.version, max_payload = server.max_payload,
-            prefix = %settings.prefix, shards = settings.shards, replicas = settings.replicas, "{name} starts"
-        );
-        Ok(Self { nats, config, shutdown })
+        telemetry::log_start(name.trim_start_matches("sluice "), env!("CARGO_PKG_VERSION"), &nats);
+        Ok(Self { nats, config, metrics: Metrics::new(), shutdown })
     }
 }
 
@@ -116,8 +114,8 @@ impl Roles {
 
     /// `/metrics`, `/healthz` and `/readyz` of the roles that serve nothing else.
     pub(crate) fn admin(&mut self, listener: TcpListener) {
-        let Ground { nats, shutdown, .. } = self.ground.clone();
-        let serving = admin::serve(listener, nats, Arc::new(entry::metrics), shutdown);
+        let Ground { nats, metrics, shutdown, .. } = self.ground.clone();
+        let serving = admin::serve(listener, nats, metrics, shutdown);
         self.start(Role::Admin, Box::pin(async { serving.await.map_err(Into::into) }));
     }
 

@@ -3,7 +3,6 @@
 mod args;
 pub(crate) mod configuration;
 mod failure;
-mod log;
 mod role;
 mod stop;
 mod up;
@@ -14,6 +13,8 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Parser as _;
+use sluice_shared::config::Config;
+use sluice_shared::telemetry::{self, LogError};
 use tokio::net::TcpListener;
 
 use args::{Cli, Command};
@@ -49,6 +50,14 @@ async fn run(command: Command) -> ExitCode {
 /// Prints what was asked for. A reader that went away does not end us.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Starts log lines, as configured. A process that has them already keeps its own.
+fn start_log(config: &Config) -> Result<(), Failure> {
+    match telemetry::init(&config.log) {
+        Ok(()) | Err(LogError::Already) => Ok(()),
+        Err(error @ LogError::Filter { .. }) => Err(Failure::Usage(error.into())),
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

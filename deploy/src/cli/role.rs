@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::{CommonArgs, GatewayArgs, RoleArgs};
 use super::failure::Failure;
-use super::{bind, configuration, log, say, stop};
+use super::{bind, configuration, say, start_log, stop};
 use crate::roles::{Ground, Role, Roles};
 
 /// Runs a gateway until a signal comes or it fails.
@@ -22,7 +22,7 @@ pub(crate) async fn behind_the_door(role: Role, args: RoleArgs) -> Result<(), Fa
 
 async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Result<(), Failure> {
     let config = configuration::load(args.config.as_deref())?;
-    log::start(&config.log)?;
+    start_log(&config)?;
     let shutdown = stop::on_signal().context("signals cannot be listened to")?;
     let listener = bind(address.unwrap_or_else(|| configuration::listen_address(&config, role))).await?;
     let url = args.nats.clone().unwrap_or_else(|| config.nats.url.clone());

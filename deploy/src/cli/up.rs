@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::UpArgs;
 use super::failure::Failure;
-use super::{configuration, log, say, stop};
+use super::{configuration, say, start_log, stop};
 use crate::broker::{Broker, BrokerOptions, SyncInterval};
 use crate::roles::{Ground, Roles};
 
@@ -23,7 +23,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
     loopback(args.listen, "--listen")?;
     loopback(args.metrics, "--metrics")?;
     let config = configuration::load(args.config.as_deref())?;
-    log::start(&config.log)?;
+    start_log(&config)?;
     let data = args.data.clone().map_or_else(data_dir, Ok)?;
     let shutdown = stop::on_signal().context("signals cannot be listened to")?;
     let options = BrokerOptions { sync: args.sync_interval.clone(), ..BrokerOptions::new(data.join("nats")) };
