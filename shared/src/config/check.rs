@@ -1,92 +1,117 @@
-//! What values are allowed: every fault with its key, all at once.
+//! What values are allowed: every fault with its key and what is allowed instead.
+//!
+//! Sees values that could be read; keys and kinds are refused before. Invariant: no value of a credential is quoted.
 
 use std::time::Duration;
 
-use super::Config;
+use tracing_subscriber::EnvFilter;
 
-/// What is not allowed in this configuration; empty where all is.
-pub(super) fn faults(config: &Config) -> Vec<String> {
-    let mut faults = Faults(Vec::new());
-    topology(config, &mut faults);
-    gateway_and_worker(config, &mut faults);
-    gates(config, &mut faults);
-    let delivery = &config.delivery;
-    faults.unless(delivery.per_endpoint >= 1, "delivery.per_endpoint", "must be at least 1");
-    faults.unless(delivery.concurrency >= 1, "delivery.concurrency", "must be at least 1");
-    faults.unless((0.0..=1.0).contains(&delivery.jitter), "delivery.jitter", "must be from 0 to 1");
-    faults.unless(delivery.timeout >= Duration::from_millis(100), "delivery.timeout", "must be at least 100ms");
-    faults.unless(config.records.settled_ttl >= Duration::from_secs(60), "records.settled_ttl", "must be at least 1m");
-    faults.unless(config.retry.base <= config.retry.cap, "retry.base", "must not be above retry.cap");
-    faults.0
-}
+use super::{Delivery, Gate, Gateway, Log, Nats, Records, Retry, Topology, Worker};
 
-struct Faults(Vec<String>);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Values of `gate.rate` that are allowed.
+const RATE: &str = "must be from 0.0001 to 1000000 requests a second";
+
+/// What is not allowed in a configuration, gathered.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<String>);
 
 impl Faults {
+    pub(super) fn add(&mut self, fault: String) {
+        self.0.push(fault);
+    }
+
+    pub(super) fn all(self) -> Vec<String> {
+        self.0
+    }
+
     fn unless(&mut self, allowed: bool, key: &str, rule: &str) {
         if !allowed {
-            self.0.push(format!("{key} {rule}"));
+            self.add(format!("{key} {rule}"));
         }
     }
 }
 
-fn topology(config: &Config, faults: &mut Faults) {
-    let topology = &config.topology;
-    let token = !topology.prefix.is_empty()
-        && topology.prefix.len() <= 32
+pub(super) fn nats(nats: &Nats, faults: &mut Faults) {
+    faults.unless(!nats.url.trim().is_empty(), "nats.url", "must not be empty: write nats://host:4222");
+    faults.unless(nats.user.is_some() == nats.password.is_some(), "nats.user", "and nats.password go together");
+    faults.unless(nats.tls_cert.is_some() == nats.tls_key.is_some(), "nats.tls_cert", "and nats.tls_key go together");
+}
+
+pub(super) fn topology(topology: &Topology, faults: &mut Faults) {
+    let token = (1..=32).contains(&topology.prefix.len())
         && topology.prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     faults.unless(token, "topology.prefix", "must be 1 to 32 characters of a-z, 0-9 and `-`");
     faults.unless((1..=1024).contains(&topology.shards), "topology.shards", "must be from 1 to 1024");
     faults.unless((1..=64).contains(&topology.record_buckets), "topology.record_buckets", "must be from 1 to 64");
     faults.unless(matches!(topology.replicas, 1 | 3 | 5), "topology.replicas", "must be 1, 3 or 5");
-    let nats = &config.nats;
-    faults.unless(nats.user.is_some() == nats.password.is_some(), "nats.user", "and nats.password go together");
-    faults.unless(nats.tls_cert.is_some() == nats.tls_key.is_some(), "nats.tls_cert", "and nats.tls_key go together");
 }
 
-fn gateway_and_worker(config: &Config, faults: &mut Faults) {
-    let (gateway, worker) = (&config.gateway, &config.worker);
-    faults.unless(
-        (0.1..=1.0).contains(&gateway.storage_watermark),
-        "gateway.storage_watermark",
-        "must be from 0.1 to 1",
-    );
-    faults.unless(gateway.max_batch >= 1, "gateway.max_batch", "must be at least 1");
+pub(super) fn gateway(gateway: &Gateway, faults: &mut Faults) {
+    let share = (0.1..=1.0).contains(&gateway.storage_watermark);
+    faults.unless(share, "gateway.storage_watermark", "must be from 0.1 to 1");
+    faults.unless((1..=100_000).contains(&gateway.max_batch), "gateway.max_batch", "must be from 1 to 100000");
     faults.unless(gateway.intake >= 1, "gateway.intake", "must be at least 1");
-    faults.unless(worker.slots >= 1, "worker.slots", "must be at least 1");
-    faults.unless(worker.ack_wait >= Duration::from_secs(15), "worker.ack_wait", "must be at least 15s");
-    let kept = worker.response_limit.0;
-    faults.unless((1024..=64 << 20).contains(&kept), "worker.response_limit", "must be from 1 KiB to 64 MiB");
-    faults.unless(
-        worker.attempt_timeout >= Duration::from_millis(10),
-        "worker.attempt_timeout",
-        "must be at least 10ms",
-    );
-    faults.unless(
-        worker.sweep_interval >= Duration::from_millis(100),
-        "worker.sweep_interval",
-        "must be at least 100ms",
-    );
+    let wait = Duration::from_secs(1)..=Duration::from_secs(3600);
+    faults.unless(wait.contains(&gateway.max_wait), "gateway.max_wait", "must be from 1s to 1h");
 }
 
-fn gates(config: &Config, faults: &mut Faults) {
-    let gate = &config.gate;
-    let rate_allowed = |rate: f64| rate.is_finite() && (0.0001..=1_000_000.0).contains(&rate);
-    faults.unless(rate_allowed(gate.rate), "gate.rate", "must be from 0.0001 to 1000000 requests a second");
+pub(super) fn worker(worker: &Worker, faults: &mut Faults) {
+    let ack_wait = Duration::from_secs(15)..=Duration::from_secs(3600);
+    faults.unless(worker.slots >= 1, "worker.slots", "must be at least 1");
+    faults.unless(ack_wait.contains(&worker.ack_wait), "worker.ack_wait", "must be from 15s to 1h");
+    let kept = (1024..=64 << 20).contains(&worker.response_limit.0);
+    faults.unless(kept, "worker.response_limit", "must be from 1 KiB to 64 MiB");
+    let attempt = Duration::from_millis(10)..=DAY;
+    faults.unless(attempt.contains(&worker.attempt_timeout), "worker.attempt_timeout", "must be from 10ms to 1d");
+    faults.unless(worker.max_age >= Duration::from_secs(1), "worker.max_age", "must be at least 1s");
+    let interval = worker.sweep_interval >= Duration::from_millis(100);
+    faults.unless(interval, "worker.sweep_interval", "must be at least 100ms");
+}
+
+pub(super) fn retry(retry: &Retry, faults: &mut Faults) {
+    faults.unless(!retry.base.is_zero(), "retry.base", "must be above 0s");
+    faults.unless(retry.base <= retry.cap, "retry.base", "must not be above retry.cap");
+}
+
+pub(super) fn gate(gate: &Gate, faults: &mut Faults) {
+    faults.unless(rate(gate.rate), "gate.rate", RATE);
     faults.unless(gate.burst >= 1, "gate.burst", "must be at least 1");
     faults.unless(gate.concurrency >= 1, "gate.concurrency", "must be at least 1");
     let horizon = Duration::from_millis(10)..=Duration::from_secs(5);
     faults.unless(horizon.contains(&gate.horizon), "gate.horizon", "must be from 10ms to 5s");
+    let close = Duration::from_secs(1)..=7 * DAY;
+    faults.unless(close.contains(&gate.max_close), "gate.max_close", "must be from 1s to 7d");
     for (name, one) in &gate.destinations {
-        let key = |field: &str| format!("gate.destinations.\"{name}\".{field}");
-        faults.unless(
-            one.rate.is_none_or(rate_allowed),
-            &key("rate"),
-            "must be from 0.0001 to 1000000 requests a second",
-        );
-        faults.unless(one.burst != Some(0), &key("burst"), "must be at least 1");
-        faults.unless(one.concurrency != Some(0), &key("concurrency"), "must be at least 1");
-        let host_only = !name.contains('/') && *name == name.to_lowercase();
-        faults.unless(host_only, &key(""), "is named by `host` or `host:port`, in lower case, without a scheme");
+        let key = format!("gate.destinations.\"{name}\"");
+        let host = !name.is_empty() && !name.contains(['/', '@', ' ']) && *name == name.to_lowercase();
+        faults.unless(host, &key, "must be named by `host` or `host:port`, in lower case, without a scheme");
+        faults.unless(one.rate.is_none_or(rate), &format!("{key}.rate"), RATE);
+        faults.unless(one.burst != Some(0), &format!("{key}.burst"), "must be at least 1");
+        faults.unless(one.concurrency != Some(0), &format!("{key}.concurrency"), "must be at least 1");
     }
+}
+
+fn rate(rate: f64) -> bool {
+    (0.000_1..=1_000_000.0).contains(&rate)
+}
+
+pub(super) fn records(records: &Records, faults: &mut Faults) {
+    let kept = records.settled_ttl >= Duration::from_secs(60);
+    faults.unless(kept, "records.settled_ttl", "must be at least 1m");
+}
+
+pub(super) fn delivery(delivery: &Delivery, faults: &mut Faults) {
+    faults.unless(delivery.per_endpoint >= 1, "delivery.per_endpoint", "must be at least 1");
+    faults.unless(delivery.concurrency >= 1, "delivery.concurrency", "must be at least 1");
+    faults.unless((0.0..=1.0).contains(&delivery.jitter), "delivery.jitter", "must be from 0 to 1");
+    let timeout = Duration::from_millis(100)..=Duration::from_secs(3600);
+    faults.unless(timeout.contains(&delivery.timeout), "delivery.timeout", "must be from 100ms to 1h");
+    let age = delivery.dead_letter_age >= Duration::from_secs(1);
+    faults.unless(age, "delivery.dead_letter_age", "must be at least 1s");
+}
+
+pub(super) fn log(log: &Log, faults: &mut Faults) {
+    let readable = EnvFilter::try_new(&log.filter).is_ok();
+    faults.unless(readable, "log.filter", "must be a level such as `info`, or `info,sluice_workers=debug`");
 }

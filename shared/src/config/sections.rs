@@ -1,4 +1,6 @@
 //! The sections of the configuration, key by key.
+//!
+//! Only their shape: which values are allowed is for `check`. Invariant: what holds a secret has a redacting `Debug`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,12 +62,24 @@ pub struct Topology {
 
 /// Where the consumers of queues keep their state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum ConsumerStorage {
     /// On disk.
     File,
     /// In memory only.
     Memory,
+}
+
+impl TryFrom<String> for ConsumerStorage {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        match written.as_str() {
+            "file" => Ok(Self::File),
+            "memory" => Ok(Self::Memory),
+            _ => Err(format!("`{written}` is not allowed: write \"file\" or \"memory\"")),
+        }
+    }
 }
 
 /// The gateway.
@@ -215,7 +229,7 @@ pub struct Log {
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     /// For people on a terminal, JSON otherwise.
     Auto,
@@ -223,4 +237,17 @@ pub enum LogFormat {
     Human,
     /// For programs.
     Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        match written.as_str() {
+            "auto" => Ok(Self::Auto),
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{written}` is not allowed: write \"auto\", \"human\" or \"json\"")),
+        }
+    }
 }

@@ -31,6 +31,78 @@ fn a_file_goes_over_the_defaults_and_the_environment_over_the_file() {
     assert_eq!(config.gate.destinations["a.example:81"].rate, Some(0.5));
 }
 
+fn with(environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_parts(None, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+#[test]
+fn every_kind_of_value_can_come_from_the_environment() {
+    let config = with(&[
+        ("SLUICE_NATS__PASSWORD", "007"),
+        ("SLUICE_NATS__USER", "true"),
+        ("SLUICE_NATS__TLS_REQUIRED", "true"),
+        ("SLUICE_GATE__RATE", "0.25"),
+        ("SLUICE_WORKER__RESPONSE_LIMIT", "64 KiB"),
+        ("SLUICE_GATEWAY__LISTEN", "0.0.0.0:80"),
+        ("SLUICE_TOPOLOGY__CONSUMER_STORAGE", "memory"),
+        ("SLUICE_RETRY__CODES", "409, 5xx"),
+        ("SLUICE_DELIVERY__RETRY", "1s,2m"),
+    ])
+    .unwrap();
+    assert_eq!((config.nats.password.as_deref(), config.nats.user.as_deref()), (Some("007"), Some("true")));
+    assert!(config.nats.tls_required && config.topology.consumer_storage == ConsumerStorage::Memory);
+    assert_eq!((config.gate.rate, config.worker.response_limit), (0.25, Bytes(64 << 10)));
+    assert_eq!(config.gateway.listen.port(), 80);
+    let codes = [StatusRange { first: 409, last: 409 }, StatusRange { first: 500, last: 599 }];
+    assert_eq!(config.retry.codes, codes);
+    assert_eq!(config.delivery.retry, [Pause(Duration::from_secs(1)), Pause(Duration::from_secs(120))]);
+}
+
+#[test]
+fn the_longer_name_of_the_broker_wins_whichever_comes_first() {
+    let (short, long) = (("SLUICE_NATS_URL", "nats://short"), ("SLUICE_NATS__URL", "nats://long"));
+    for environment in [[short, long], [long, short]] {
+        assert_eq!(with(&environment).unwrap().nats.url, "nats://long");
+    }
+}
+
+#[test]
+fn a_fault_in_the_environment_is_named_too() {
+    let said = with(&[("SLUICE_WORKER__SLOTZ", "1"), ("SLUICE_GATE__BURST", "0")]).unwrap_err().to_string();
+    assert!(said.contains("slotz") && said.contains("gate.burst"), "{said}");
+}
+
+#[test]
+fn faults_of_several_sections_are_named_at_once_with_what_is_allowed() {
+    let said = refusal(
+        "[worker]\nslotz = 7\n[log]\nformat = \"xml\"\n[retry]\ncodes = [\"6xx\"]\n[gate]\nburst = 0\n[extra]\n\
+         [delivery]\ntimeout = \"soon\"\n",
+    );
+    for part in
+        ["slotz", "response_limit", "write \"auto\"", "6xx", "gate.burst must be at least 1", "[extra]", "timeout"]
+    {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[test]
+fn a_log_filter_and_a_destination_that_mean_nothing_are_refused() {
+    let said = refusal("[log]\nfilter = \"sluice=loudly\"\n[gate.destinations.\"https://A.example/\"]\nburst = 1\n");
+    assert!(said.contains("log.filter") && said.contains("https://A.example/"), "{said}");
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_without_quoting_it() {
+    let said = refusal("[nats]\npassword = \"hunter2\n");
+    assert!(said.contains("line 2") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let said = Config::load(Some(Path::new("/nowhere/sluice.toml"))).unwrap_err().to_string();
+    assert!(said.contains("/nowhere/sluice.toml"), "{said}");
+}
+
 #[test]
 fn an_unknown_key_is_named() {
     assert!(refusal("[worker]\nslotz = 7\n").contains("slotz"));

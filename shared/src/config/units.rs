@@ -1,4 +1,6 @@
 //! Values with units: sizes, and statuses with their classes.
+//!
+//! Only how they are written; which ones are allowed is for `check`.
 
 use serde::{Deserialize, Deserializer};
 
@@ -65,7 +67,11 @@ impl<'de> Deserialize<'de> for StatusRange {
                     let first = u16::from(class - b'0') * 100;
                     Ok(Self { first, last: first + 99 })
                 }
-                _ => Err(fault(&text)),
+                // A variable of the environment is always text.
+                _ => match text.parse() {
+                    Ok(code) if (100..600).contains(&code) => Ok(Self { first: code, last: code }),
+                    Ok(_) | Err(_) => Err(fault(&text)),
+                },
             },
         }
     }
