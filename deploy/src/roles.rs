@@ -127,6 +127,8 @@ impl Roles {
     pub(crate) async fn until_stopped(mut self, broker: Option<&mut Broker>) -> Result<(), Failure> {
         let shutdown = self.ground.shutdown.clone();
         let ended = tokio::select! {
+            // First, or a role that has just obeyed would look like one that ended by itself.
+            biased;
             () = shutdown.cancelled() => Ok(()),
             Some(ended) = self.tasks.join_next() => Err(Failure::Failed(too_early(ended))),
             lost = keep(broker) => Err(lost),
