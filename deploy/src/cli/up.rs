@@ -105,7 +105,8 @@ impl Listening {
   data     {data}
 {risk}
 A first job, and its outcome:
-  curl -s http://{http}/v1/jobs -d '{{\"url\": \"https://example.com/\", \"method\": \"GET\", \"idempotent_key\": \"first\"}}'
+  curl -s http://{http}/v1/jobs -H 'content-type: application/json' \\
+    -d '{{\"url\": \"https://example.com/\", \"method\": \"GET\", \"idempotent_key\": \"first\"}}'
   curl -s 'http://{http}/v1/jobs/JOB_ID?wait=30s'",
             version = env!("CARGO_PKG_VERSION"),
         )
