@@ -128,3 +128,9 @@ fn secrets_are_not_shown() {
     let config = Config::from_toml("[nats]\nuser = \"u\"\npassword = \"hunter2\"\n").unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn the_file_for_a_cluster_is_valid() {
+    let config = Config::from_toml(include_str!("../../../deploy/config/cluster.toml")).unwrap();
+    assert_eq!((config.topology.replicas, config.topology.consumer_storage), (3, ConsumerStorage::Memory));
+}
