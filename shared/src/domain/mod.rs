@@ -12,3 +12,4 @@ pub mod delivery;
 pub mod event;
 pub mod fingerprint;
 pub mod submission;
+pub mod gate;

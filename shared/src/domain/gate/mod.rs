@@ -1,0 +1,21 @@
+//! A gate as pure decisions: when a call may be sent, how many may be in flight, how long it stays closed, what was
+//! learned. It owns no clock and no I/O: whoever holds the state applies these and writes it by compare-and-swap.
+//!
+//! Invariant: the slots of any sequence of reservations number at most `window / interval + burst` in any window,
+//! whatever the clocks of those who reserve say, as long as they are within [`CLOCK_BOUND`] of each other.
+//!
+//! Times are nanoseconds since the epoch by the broker's clock.
+
+mod closing;
+mod lease;
+mod limits;
+mod reserve;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use closing::{RAMP, close};
+pub use lease::{LEASE, in_flight, lease, next_expiry, restate};
+pub use limits::{Interval, Limits, Pacing, effective, learn};
+pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
+pub use state::{Closing, GateState, Learned, Lease, Nanos};
