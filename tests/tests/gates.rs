@@ -1,0 +1,255 @@
+//! Gates against a real nats-server: several workers on one gate, each with its own connection.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_nats::jetstream::kv;
+use sluice::broker::{Broker, BrokerOptions};
+use sluice_shared::clock;
+use sluice_shared::config;
+use sluice_shared::domain::gate::Pacing;
+use sluice_shared::domain::id::{Destination, GateName};
+use sluice_shared::nats::{ConnectOptions, Nats};
+use sluice_shared::topology::{Settings, Topology};
+use sluice_workers::gate::{Gate, GateSet, GateSettings, Gates};
+use tempfile::TempDir;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+const DEADLINE: Duration = Duration::from_secs(40);
+
+struct Rig {
+    broker: Broker,
+    _dir: TempDir,
+}
+
+struct Worker {
+    gate: Gate,
+    set: GateSet,
+    stop: CancellationToken,
+}
+
+fn topology() -> Topology {
+    Topology::new(Settings {
+        prefix: "sluice".into(),
+        shards: 1,
+        record_buckets: 1,
+        replicas: 1,
+        consumers_in_memory: false,
+    })
+}
+
+fn limits(rate: f64, concurrency: u32) -> config::Gate {
+    config::Gate {
+        rate,
+        burst: 1,
+        concurrency,
+        horizon: Duration::from_millis(100),
+        max_close: Duration::from_secs(3600),
+        destinations: BTreeMap::new(),
+    }
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = BrokerOptions::new(dir.path().join("nats"));
+        options.runner = Some(env!("CARGO_BIN_EXE_sluice-under-test").into());
+        let broker = Broker::start(options).await.unwrap();
+        let rig = Self { broker, _dir: dir };
+        let nats = rig.connect().await;
+        let bucket = kv::Config {
+            bucket: nats.topology().gates_bucket(),
+            limit_markers: Some(Duration::from_secs(3600)),
+            ..kv::Config::default()
+        };
+        nats.jetstream().create_key_value(bucket).await.unwrap();
+        rig
+    }
+
+    async fn connect(&self) -> Nats {
+        let options =
+            ConnectOptions { url: self.broker.url().into(), name: "test".into(), ..ConnectOptions::default() };
+        Nats::connect(options, topology()).await.unwrap()
+    }
+
+    async fn worker(&self, name: &str, limits: config::Gate) -> Worker {
+        let stop = CancellationToken::new();
+        let gates = Gates::start(&self.connect().await, GateSettings::from(limits), name.to_owned(), stop.clone());
+        let destination = Destination::of(&"http://a.example/".parse().unwrap()).unwrap();
+        let gate = gates.gate(&GateName::of(&destination, None), &destination, None);
+        // The watch ends with the last handle: a gate keeps what it needs.
+        Worker { set: GateSet::from(gate.clone()), gate, stop }
+    }
+}
+
+impl Worker {
+    /// Sends without end: each call lasts so long. What is counted are calls in flight and when they began.
+    fn load(&self, calls: &Arc<Calls>, lasts: Duration) -> tokio::task::JoinHandle<()> {
+        let (set, calls) = (self.set.clone(), Arc::clone(calls));
+        tokio::spawn(async move {
+            loop {
+                for hold in set.admit(32).await {
+                    let calls = Arc::clone(&calls);
+                    tokio::spawn(async move {
+                        let Ok(slot) = hold.slot().await else { return };
+                        calls.begin();
+                        tokio::time::sleep(lasts).await;
+                        calls.in_flight.fetch_sub(1, Ordering::SeqCst);
+                        drop(slot);
+                    });
+                }
+            }
+        })
+    }
+}
+
+#[derive(Default)]
+struct Calls {
+    sent: Mutex<Vec<Instant>>,
+    in_flight: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Calls {
+    fn begin(&self) {
+        let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        self.sent.lock().unwrap().push(Instant::now());
+    }
+
+    fn sent(&self) -> Vec<Instant> {
+        let mut sent = self.sent.lock().unwrap().clone();
+        sent.sort_unstable();
+        sent
+    }
+
+    async fn reach(&self, count: usize) {
+        let reached = async {
+            while self.sent.lock().unwrap().len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(DEADLINE, reached).await.expect("calls in time");
+    }
+}
+
+async fn share_of_the_rate(workers: usize) {
+    let rig = Rig::start().await;
+    let calls = Arc::new(Calls::default());
+    let mut running = Vec::new();
+    for number in 0..workers {
+        let worker = rig.worker(&format!("w{number}"), limits(200.0, 64)).await;
+        running.push((worker.load(&calls, Duration::from_millis(5)), worker));
+    }
+    calls.reach(1000).await;
+    let sent = calls.sent();
+    for (load, _) in &running {
+        load.abort();
+    }
+    let second = Duration::from_secs(1);
+    let in_second = |from: &Instant| sent.iter().filter(|at| *at >= from && **at < *from + second).count();
+    let worst = sent.iter().map(in_second).max().unwrap();
+    // The first 200 are the time in which clocks and latencies are learned.
+    let steady = &sent[200..];
+    let took = steady.last().unwrap().duration_since(steady[0]).as_secs_f64();
+    let used = f64::from(u32::try_from(steady.len() - 1).unwrap()) / (took * 200.0);
+    println_result(workers, worst, used);
+    assert!(worst <= 202, "{workers} workers: {worst} calls in a second");
+    assert!(used >= 0.95, "{workers} workers: {used} of the rate");
+}
+
+#[allow(clippy::print_stdout, reason = "shown with --nocapture")]
+fn println_result(workers: usize, worst: usize, used: f64) {
+    println!("{workers} workers: worst second {worst} of 200, share used {used:.3}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_worker_uses_its_rate_and_no_more() {
+    share_of_the_rate(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_share_the_rate() {
+    share_of_the_rate(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_workers_share_the_rate() {
+    share_of_the_rate(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_one_worker_closes_lets_nothing_of_another_through_until_it_opens() {
+    let rig = Rig::start().await;
+    let (one, other) = (rig.worker("a", limits(100.0, 64)).await, rig.worker("b", limits(100.0, 64)).await);
+    let calls = Arc::new(Calls::default());
+    let load = other.load(&calls, Duration::ZERO);
+    calls.reach(50).await;
+    let closing = clock::now().after(Duration::from_secs(2));
+    let until = one.gate.close(Some(closing)).await;
+    assert_eq!(until, closing);
+    let seen = async {
+        while other.gate.snapshot().closed_until.is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, seen).await.unwrap();
+    let (closed, left) = (Instant::now(), until.since(clock::now()));
+    let before = calls.sent().len();
+    calls.reach(before + 20).await;
+    load.abort();
+    // A call whose slot came together with the news may still begin.
+    let grace = Duration::from_millis(20);
+    let within = |at: &&Instant| **at > closed + grace && **at + grace < closed + left;
+    assert_eq!(calls.sent().iter().filter(within).count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_calls_in_flight_over_four_workers_are_never_more_and_all_are_used() {
+    let rig = Rig::start().await;
+    let calls = Arc::new(Calls::default());
+    let mut running = Vec::new();
+    for number in 0..4 {
+        let worker = rig.worker(&format!("w{number}"), limits(500.0, 3)).await;
+        running.push((worker.load(&calls, Duration::from_millis(20)), worker));
+    }
+    calls.reach(150).await;
+    for (load, _) in &running {
+        load.abort();
+    }
+    assert_eq!(calls.most.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_with_its_leases_gives_them_back_by_their_end() {
+    let rig = Rig::start().await;
+    let (dead, alive) = (rig.worker("dead", limits(100.0, 2)).await, rig.worker("alive", limits(100.0, 2)).await);
+    for _ in 0..2 {
+        let hold = dead.set.admit(1).await.remove(0);
+        let slot = hold.slot().await.unwrap();
+        // Dead: nothing is released, and nothing renews.
+        std::mem::forget((slot, hold));
+    }
+    dead.stop.cancel();
+    let hold = alive.set.admit(1).await.remove(0);
+    let asked = Instant::now();
+    timeout(DEADLINE, hold.slot()).await.unwrap().unwrap();
+    assert!(asked.elapsed() > Duration::from_secs(10), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_worker_learns_counts_for_all() {
+    let rig = Rig::start().await;
+    let (one, other) = (rig.worker("a", limits(2.0, 64)).await, rig.worker("b", limits(2.0, 64)).await);
+    let calls = Arc::new(Calls::default());
+    one.gate.learn(Pacing { rate: Some(200.0), source: "x-ezthrottle-rps".into(), ..Pacing::default() }).await;
+    let began = Instant::now();
+    let load = other.load(&calls, Duration::ZERO);
+    calls.reach(100).await;
+    load.abort();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}

@@ -1,0 +1,164 @@
+//! How many messages a queue may have in hand: as many as its gates will let through soon, never more.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sluice_shared::domain::gate::Nanos;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::handle::Gate;
+use super::slot::{Closed, Slot};
+
+/// How late a slot may be used at least and at most; in between, by one interval.
+const LATE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+
+/// The gates that a queue draws from: a permit is taken from each. Clones count together.
+///
+/// Each set counts for itself: an idle queue's open pull keeps nothing from another queue of the same gate.
+#[derive(Clone, Debug)]
+pub struct GateSet {
+    gates: Arc<[Gate]>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    held: AtomicU32,
+    /// Of these, without a slot so far.
+    waiting: AtomicU32,
+    changed: Notify,
+}
+
+/// The right to have one message in hand. Dropping it gives it back.
+pub struct Hold {
+    set: GateSet,
+    waits: AtomicBool,
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").field("gates", &self.set.gates).finish_non_exhaustive()
+    }
+}
+
+impl From<Gate> for GateSet {
+    fn from(gate: Gate) -> Self {
+        Self::new(vec![gate])
+    }
+}
+
+impl GateSet {
+    /// A set of gates.
+    #[must_use]
+    pub fn new(gates: Vec<Gate>) -> Self {
+        Self { gates: gates.into(), counts: Arc::default() }
+    }
+
+    /// Waits until the gates are open and at least one more message may be in hand; then gives as many as may, up to
+    /// `max`.
+    pub async fn admit(&self, max: usize) -> Vec<Hold> {
+        loop {
+            for gate in self.gates.iter() {
+                // What cannot be read now is read before a slot is taken.
+                let _ = gate.inner.shared.ensure_read().await;
+            }
+            let changed = self.counts.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(wait) = self.closed_for() {
+                sleep(wait).await;
+                continue;
+            }
+            let taken = self.take(u32::try_from(max.max(1)).unwrap_or(u32::MAX));
+            if taken > 0 {
+                let hold = || Hold { set: self.clone(), waits: AtomicBool::new(true) };
+                return std::iter::repeat_with(hold).take(usize::try_from(taken).unwrap_or(1)).collect();
+            }
+            changed.await;
+        }
+    }
+
+    fn closed_for(&self) -> Option<Duration> {
+        let closed = |gate: &Gate| {
+            let now = gate.inner.context.clock.now();
+            gate.inner.shared.known().state.closed(now).map(|until| until.since(now))
+        };
+        self.gates.iter().filter_map(closed).max()
+    }
+
+    fn take(&self, max: u32) -> u32 {
+        let room = |(held, waiting): (u32, u32)| {
+            let each = self.gates.iter().map(|gate| {
+                let limits = gate.snapshot().limits;
+                let soon = gate.inner.context.settings.horizon().as_nanos() / u128::from(limits.interval.nanos()) + 1;
+                let soon = u32::try_from(soon).unwrap_or(u32::MAX).max(limits.burst);
+                limits.concurrency.saturating_sub(held).min(soon.saturating_sub(waiting))
+            });
+            each.min().unwrap_or(u32::MAX).min(max)
+        };
+        let counts = &self.counts;
+        let taken = room((counts.held.load(Ordering::Acquire), counts.waiting.load(Ordering::Acquire)));
+        counts.held.fetch_add(taken, Ordering::AcqRel);
+        counts.waiting.fetch_add(taken, Ordering::AcqRel);
+        taken
+    }
+
+    fn latest_use(&self) -> Duration {
+        let intervals = self.gates.iter().map(|gate| gate.snapshot().limits.interval.duration());
+        intervals.min().unwrap_or_default().clamp(LATE.0, LATE.1)
+    }
+}
+
+impl Hold {
+    /// The gate that this destination's answers close and teach: the first of the set.
+    ///
+    /// # Panics
+    /// Never: a queue draws from one gate at least.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.set.gates[0]
+    }
+
+    /// Waits for a slot of every gate and for its time: send when this returns. A slot that was missed because the
+    /// process stalled is given up and another one reserved.
+    ///
+    /// # Errors
+    /// [`Closed`] where a gate is closed, or was when the time had come.
+    pub async fn slot(&self) -> Result<Slot, Closed> {
+        loop {
+            let reserved = join_all(self.set.gates.iter().map(Gate::reserve)).await;
+            let permits = reserved.into_iter().collect::<Result<Vec<_>, Closed>>()?;
+            let at = permits.iter().map(|permit| permit.at).max().unwrap_or_else(Instant::now);
+            sleep_until(at).await;
+            for gate in self.set.gates.iter() {
+                let now = gate.inner.context.clock.now();
+                if let Some(until) = gate.inner.shared.known().state.closed(now).map(Nanos::to_millis) {
+                    return Err(Closed { until });
+                }
+            }
+            if at.elapsed() <= self.set.latest_use() {
+                self.waits_no_more();
+                return Ok(Slot { at, permits });
+            }
+        }
+    }
+
+    fn waits_no_more(&self) {
+        if self.waits.swap(false, Ordering::AcqRel) {
+            self.set.counts.waiting.fetch_sub(1, Ordering::AcqRel);
+            self.set.counts.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.waits_no_more();
+        self.set.counts.held.fetch_sub(1, Ordering::AcqRel);
+        self.set.counts.changed.notify_waiters();
+    }
+}

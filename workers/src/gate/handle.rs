@@ -1,0 +1,214 @@
+//! `Gates`, the gates of a process, and `Gate`, a handle to one of them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use sluice_shared::clock::Millis;
+use sluice_shared::domain::gate::{self, GateState, Limits, Nanos, Pacing, RAMP, effective, learn};
+use sluice_shared::domain::id::{Destination, GateName};
+use sluice_shared::nats::Nats;
+use sluice_shared::nats::bucket::Bucket;
+use sluice_shared::queues::QueueEntry;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::actor::{self, Waiter};
+use super::admit::GateSet;
+use super::clock::BrokerClock;
+use super::known::Shared;
+use super::settings::GateSettings;
+use super::slot::{Closed, Permit};
+use super::watch;
+
+/// The gates of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Gates {
+    context: Arc<Context>,
+}
+
+/// What all gates of a process share.
+pub(super) struct Context {
+    pub(super) bucket: Bucket<GateState>,
+    pub(super) settings: GateSettings,
+    pub(super) worker: String,
+    pub(super) clock: BrokerClock,
+    pub(super) shutdown: CancellationToken,
+    gates: Mutex<HashMap<String, Weak<Inner>>>,
+}
+
+/// One gate of this process.
+pub(super) struct Inner {
+    pub(super) context: Arc<Context>,
+    pub(super) shared: Shared,
+    pub(super) configured: Limits,
+    /// Calls that have a lease: in flight, or waiting for the time of their slot.
+    held: AtomicU32,
+    /// Told when a call is over.
+    pub(super) ended: Arc<Notify>,
+    waiters: mpsc::UnboundedSender<Waiter>,
+}
+
+/// A gate as it is known at a moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state in the broker.
+    pub state: GateState,
+    /// The limits that count.
+    pub limits: Limits,
+    /// Until when it is closed, if it is.
+    pub closed_until: Option<Millis>,
+}
+
+impl Gates {
+    /// Begins to watch the gates. `worker` names this process among all workers. With `shutdown` all
+    /// of it ends: nobody gets a slot any more, and leases are not renewed, so it comes when nothing is in flight.
+    #[must_use]
+    pub fn start(nats: &Nats, settings: GateSettings, worker: String, shutdown: CancellationToken) -> Self {
+        let bucket = nats.bucket::<GateState>(&nats.topology().gates_bucket());
+        let context = Arc::new(Context {
+            bucket,
+            settings,
+            worker,
+            clock: BrokerClock::default(),
+            shutdown,
+            gates: Mutex::default(),
+        });
+        tokio::spawn(watch::follow(Arc::downgrade(&context), context.bucket.watch(), context.shutdown.clone()));
+        Self { context }
+    }
+
+    /// The gate of this name; all handles in the process are of the same.
+    #[must_use]
+    pub fn gate(&self, name: &GateName, destination: &Destination, account: Option<&str>) -> Gate {
+        let mut gates = self.context.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inner) = gates.get(name.as_str()).and_then(Weak::upgrade) {
+            return Gate { inner };
+        }
+        // What is not used any more goes when something new comes.
+        if gates.len() > 64 && gates.len() == gates.capacity() {
+            gates.retain(|_, gate| gate.strong_count() > 0);
+        }
+        let (waiters, waiting) = mpsc::unbounded_channel();
+        let bucket = self.context.bucket.clone();
+        let inner = Arc::new(Inner {
+            context: Arc::clone(&self.context),
+            shared: Shared::new(name.clone(), bucket, destination.clone(), account.map(str::to_owned)),
+            configured: self.context.settings.limits(destination),
+            held: AtomicU32::new(0),
+            ended: Arc::default(),
+            waiters,
+        });
+        gates.insert(name.to_string(), Arc::downgrade(&inner));
+        tokio::spawn(actor::run(Arc::downgrade(&inner), waiting));
+        Gate { inner }
+    }
+
+    /// The gates that a queue draws from.
+    #[must_use]
+    pub fn of_queue(&self, entry: &QueueEntry) -> GateSet {
+        let (destination, account) = (&entry.destination, entry.account.as_deref());
+        let gate = |name: &GateName| {
+            let own = account.filter(|account| GateName::of(destination, Some(account)) == *name);
+            self.gate(name, destination, own)
+        };
+        GateSet::new(entry.gates.iter().map(gate).collect())
+    }
+}
+
+impl Context {
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Inner>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).get(name).and_then(Weak::upgrade)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Inner>> {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// A gate. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate {
+    pub(super) inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&self.inner.shared.name).finish()
+    }
+}
+
+impl Gate {
+    /// What the gate is now, as far as this process knows.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.inner.snapshot()
+    }
+
+    /// Closes the gate for all workers, until a time or without one for longer each time. Says when it opens.
+    pub async fn close(&self, until: Option<Millis>) -> Millis {
+        let context = &self.inner.context;
+        let max = context.settings.max_close();
+        let wanted = until.map(Nanos::from);
+        let written =
+            self.inner.shared.change(&context.clock, |state, now| gate::close(state, wanted, now, max).0).await;
+        if !written {
+            tracing::warn!(gate = %self.inner.shared.name, "a gate could not be closed for the other workers");
+        }
+        let now = context.clock.now();
+        let known = self.inner.shared.known().state.closed(now);
+        // Unwritten, this job waits all the same.
+        known.unwrap_or(now.after(if written { Duration::ZERO } else { RAMP })).to_millis()
+    }
+
+    /// Changes the limits for all workers by what an answer announced.
+    pub async fn learn(&self, pacing: impl Into<Pacing>) {
+        let pacing = pacing.into();
+        let clock = &self.inner.context.clock;
+        if !self.inner.shared.change(clock, |state, now| learn(state, &pacing, now)).await {
+            tracing::warn!(gate = %self.inner.shared.name, "a learned limit could not be written");
+        }
+    }
+
+    /// A slot reserved for the caller, and a lease; the time of the slot has not come yet.
+    pub(super) async fn reserve(&self) -> Result<Permit, Closed> {
+        loop {
+            let (tell, told) = oneshot::channel();
+            if self.inner.waiters.send(Waiter { tell }).is_err() {
+                // After the shutdown nothing is sent any more.
+                std::future::pending::<()>().await;
+            }
+            if let Ok(answer) = told.await {
+                return answer;
+            }
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let now = self.context.clock.now();
+        let state = self.shared.known().state;
+        let limits = effective(self.configured, &state, now);
+        let closed_until = state.closed(now).map(Nanos::to_millis);
+        Snapshot { state, limits, closed_until }
+    }
+
+    pub(super) fn held(&self) -> u32 {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// A permit for a slot that was written.
+    pub(super) fn permit(self: &Arc<Self>, slot: Nanos) -> Permit {
+        self.held.fetch_add(1, Ordering::AcqRel);
+        Permit { at: self.context.clock.instant(slot), gate: Arc::clone(self) }
+    }
+
+    pub(super) fn over(&self) {
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        self.ended.notify_one();
+    }
+}

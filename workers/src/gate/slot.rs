@@ -1,0 +1,43 @@
+//! The permit for one call: when it may be sent, and its place among the calls in flight.
+
+use std::sync::Arc;
+
+use sluice_shared::clock::Millis;
+use tokio::time::Instant;
+
+use super::handle::Inner;
+
+/// The gate is closed: nothing is sent before it opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the gate is closed until {until}")]
+pub struct Closed {
+    /// When it opens, by the broker's clock.
+    pub until: Millis,
+}
+
+/// Send now. Dropped when the call is over: the next may take its place.
+#[derive(Debug)]
+pub struct Slot {
+    /// The moment of the slot, which has come.
+    pub at: Instant,
+    #[allow(dead_code, reason = "held to be dropped")]
+    pub(super) permits: Vec<Permit>,
+}
+
+/// A slot of one gate, and a lease there for as long as it lives.
+pub(super) struct Permit {
+    pub(super) at: Instant,
+    pub(super) gate: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Permit").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.gate.over();
+    }
+}
