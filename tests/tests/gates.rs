@@ -81,7 +81,6 @@ impl Rig {
         let gates = Gates::start(&self.connect().await, GateSettings::from(limits), name.to_owned(), stop.clone());
         let destination = Destination::of(&"http://a.example/".parse().unwrap()).unwrap();
         let gate = gates.gate(&GateName::of(&destination, None), &destination, None);
-        // The watch ends with the last handle: a gate keeps what it needs.
         Worker { set: GateSet::from(gate.clone()), gate, stop }
     }
 }
@@ -157,14 +156,14 @@ async fn share_of_the_rate(workers: usize) {
     let steady = &sent[200..];
     let took = steady.last().unwrap().duration_since(steady[0]).as_secs_f64();
     let used = f64::from(u32::try_from(steady.len() - 1).unwrap()) / (took * 200.0);
-    println_result(workers, worst, used);
+    shown(&format!("{workers} workers: worst second {worst} of 200, share used {used:.3}"));
     assert!(worst <= 202, "{workers} workers: {worst} calls in a second");
     assert!(used >= 0.95, "{workers} workers: {used} of the rate");
 }
 
 #[allow(clippy::print_stdout, reason = "shown with --nocapture")]
-fn println_result(workers: usize, worst: usize, used: f64) {
-    println!("{workers} workers: worst second {worst} of 200, share used {used:.3}");
+fn shown(text: &str) {
+    println!("{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,4 +251,39 @@ async fn what_one_worker_learns_counts_for_all() {
     calls.reach(100).await;
     load.abort();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_high_rate_one_swap_serves_many_calls() {
+    let rig = Rig::start().await;
+    let worker = rig.worker("fast", limits(20_000.0, 4_000)).await;
+    let calls = Arc::new(Calls::default());
+    let load = worker.load(&calls, Duration::ZERO);
+    calls.reach(10_000).await;
+    load.abort();
+    let nats = rig.connect().await;
+    let stream = Topology::stream_of(&nats.topology().gates_bucket());
+    let swaps = nats.jetstream().get_stream(stream).await.unwrap().cached_info().state.last_sequence;
+    let sent = calls.sent();
+    shown(&format!("{} calls, {swaps} swaps, {:?}", sent.len(), sent[sent.len() - 1] - sent[0]));
+    assert!(swaps < 5_000, "{swaps} swaps for 10,000 calls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_gate_of_many_workers_sends_each_call_at_its_time() {
+    let rig = Rig::start().await;
+    let calls = Arc::new(Calls::default());
+    let mut running = Vec::new();
+    for number in 0..16 {
+        let worker = rig.worker(&format!("w{number}"), limits(5.0, 64)).await;
+        running.push((worker.load(&calls, Duration::ZERO), worker));
+    }
+    calls.reach(25).await;
+    for (load, _) in &running {
+        load.abort();
+    }
+    let sent = calls.sent();
+    let took = sent[24].duration_since(sent[4]);
+    shown(&format!("16 workers: 20 calls at 5 a second in {took:?}"));
+    assert!((Duration::from_millis(3_900)..Duration::from_millis(4_300)).contains(&took), "{took:?}");
 }
