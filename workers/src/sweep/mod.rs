@@ -1,0 +1,73 @@
+//! The sweep: slow, one at a time, it puts right what a death or a full disk left undone.
+//!
+//! Two passes: over the queues for overdue timers and queues that ended, over the records for branches and signals without
+//! a message. Every publish is guarded, so it is harmless beside whoever is at work on the same job.
+
+mod lease;
+mod needs;
+mod round;
+
+use std::time::Duration;
+
+use sluice_shared::effects::Effects;
+use sluice_shared::telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+use lease::Lease;
+use round::Round;
+
+/// How the sweep goes about it.
+#[derive(Clone, Debug)]
+pub struct SweepOptions {
+    /// The time between two rounds, and between two tries for the lease.
+    pub interval: Duration,
+    /// How late a timer is before it is published again.
+    pub overdue_after: Duration,
+    /// How old a pending record is before it is looked at.
+    pub pending_after: Duration,
+    /// How long a queue is marked before it is removed.
+    pub closing_wait: Duration,
+    /// The pause between two looks at the broker.
+    pub pause: Duration,
+}
+
+impl Default for SweepOptions {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            interval: Duration::from_secs(30),
+            overdue_after: minute,
+            pending_after: minute,
+            closing_wait: minute,
+            pause: Duration::from_millis(4),
+        }
+    }
+}
+
+/// Sweeps round after round while the lease is ours, until told to stop.
+pub async fn run(effects: Effects, options: SweepOptions, metrics: Metrics, shutdown: CancellationToken) {
+    let lease = Lease::new(effects.nats());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = one_round(&effects, &options, &metrics, &lease) => {}
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(options.interval) => {}
+        }
+    }
+    lease.release().await;
+}
+
+async fn one_round(effects: &Effects, options: &SweepOptions, metrics: &Metrics, lease: &Lease) {
+    match lease.hold().await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => return tracing::debug!(%error, "the sweep's lease could not be read"),
+    }
+    let mut round = Round { effects, options, metrics, lease, renewed: tokio::time::Instant::now() };
+    if let Err(stopped) = Box::pin(round.run()).await {
+        tracing::warn!(%stopped, "a sweep's round stopped early");
+    }
+}
