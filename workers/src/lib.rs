@@ -1,2 +1,3 @@
 //! stub
 pub mod gate;
+pub mod sweep;
