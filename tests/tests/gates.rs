@@ -149,9 +149,7 @@ async fn share_of_the_rate(workers: usize) {
     for (load, _) in &running {
         load.abort();
     }
-    let second = Duration::from_secs(1);
-    let in_second = |from: &Instant| sent.iter().filter(|at| *at >= from && **at < *from + second).count();
-    let worst = sent.iter().map(in_second).max().unwrap();
+    let worst = worst_second(&sent);
     // The first 200 are the time in which clocks and latencies are learned.
     let steady = &sent[200..];
     let took = steady.last().unwrap().duration_since(steady[0]).as_secs_f64();
@@ -162,6 +160,14 @@ async fn share_of_the_rate(workers: usize) {
 }
 
 #[allow(clippy::print_stdout, reason = "shown with --nocapture")]
+/// The most calls in any second.
+fn worst_second(sent: &[Instant]) -> usize {
+    let end = |from: &Instant| *from + Duration::from_secs(1);
+    let in_second = |from: &Instant| sent.iter().filter(|at| *at >= from && **at < end(from)).count();
+    sent.iter().map(in_second).max().unwrap()
+}
+
+#[allow(clippy::print_stdout, reason = "figures, shown with --nocapture")]
 fn shown(text: &str) {
     println!("{text}");
 }
@@ -286,4 +292,23 @@ async fn a_slow_gate_of_many_workers_sends_each_call_at_its_time() {
     let took = sent[24].duration_since(sent[4]);
     shown(&format!("16 workers: 20 calls at 5 a second in {took:?}"));
     assert!((Duration::from_millis(3_900)..Duration::from_millis(4_300)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_goes_on_after_its_broker_was_killed_and_keeps_its_rate() {
+    let mut rig = Rig::start().await;
+    let (one, other) = (rig.worker("a", limits(200.0, 64)).await, rig.worker("b", limits(200.0, 64)).await);
+    let calls = Arc::new(Calls::default());
+    let loads = [one.load(&calls, Duration::ZERO), other.load(&calls, Duration::ZERO)];
+    calls.reach(100).await;
+    rig.broker.kill().await;
+    rig.broker.restart().await.unwrap();
+    let before = calls.sent().len();
+    calls.reach(before + 400).await;
+    for load in &loads {
+        load.abort();
+    }
+    let worst = worst_second(&calls.sent());
+    shown(&format!("over a restart: worst second {worst} of 200"));
+    assert!(worst <= 202, "{worst} calls in a second");
 }
