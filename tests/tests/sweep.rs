@@ -6,8 +6,10 @@ use std::time::Duration;
 use sluice::broker::{Broker, BrokerOptions};
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::id::{JobId, Tenant, Token};
+use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::{Caps, Effects, Receipt, Submission};
+use sluice_shared::nats::records::Found;
 use sluice_shared::nats::{ConnectOptions, Nats};
 use sluice_shared::queues::{QueueEntry, Queues};
 use sluice_shared::telemetry::Metrics;
@@ -123,6 +125,54 @@ async fn an_expired_queue_with_work_is_kept_and_one_without_disappears() {
     rig.expire(&receipt).await;
     while rig.effects.queues().bucket().get(name.as_str()).await.unwrap().is_some() {
         assert!(Instant::now() < until, "an empty queue stayed");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_branch_at_its_second_attempt_without_a_message_gets_the_timer_of_that_attempt() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit().await;
+    let Found::Record(old, revision) = rig.effects.records().read(&receipt.job).await.unwrap() else {
+        panic!("no record")
+    };
+    let mut next = old.clone();
+    let due_at = clock::now().after(Duration::from_secs(600));
+    next.branches[0].state = BranchState::Live { attempt: 2, due_at };
+    rig.effects.records().swap(&receipt.job, &next, revision, Duration::from_secs(60)).await.unwrap();
+    rig.lose_all_messages().await;
+    rig.sweep();
+    let own = Token::Branch(sluice_shared::domain::id::BranchId::OWN);
+    let until = Instant::now() + DEADLINE;
+    while !rig.newest(&receipt.job, &receipt, own).await.starts_with("sluice.later.") {
+        assert!(Instant::now() < until, "the timer was not published");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_waits_while_another_holds_the_lease_and_takes_over_when_that_one_is_dead() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Holder {
+        holder: u64,
+    }
+    let rig = Rig::start().await;
+    let receipt = rig.submit().await;
+    rig.lose_all_messages().await;
+    let nats = rig.effects.nats();
+    let leases = nats.bucket::<Holder>(&nats.topology().sweep_bucket());
+    leases.swap_for("lease", &Holder { holder: 1 }, 0, Duration::from_secs(2)).await.unwrap();
+    rig.sweep();
+    let own = Token::Branch(sluice_shared::domain::id::BranchId::OWN);
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let healed = !rig.newest(&receipt.job, &receipt, own).await.is_empty();
+        let foreign = leases.get("lease").await.unwrap().is_some_and(|lease| lease.value.holder == 1);
+        assert!(!(healed && foreign), "two sweeps ran");
+        if healed {
+            break;
+        }
+        assert!(Instant::now() < until, "nobody took over");
         sleep(Duration::from_millis(20)).await;
     }
 }
