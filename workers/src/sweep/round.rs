@@ -51,8 +51,10 @@ pub(super) struct Round<'a> {
 impl Round<'_> {
     pub(super) async fn run(&mut self) -> Result<(), Stopped> {
         for (name, entry) in self.effects.queues().all() {
-            self.timers(&name, &entry.value).await?;
-            self.life(&name, &entry.value).await?;
+            let looked = self.timers(&name, &entry.value).await;
+            go_on(looked)?;
+            let looked = self.life(&name, &entry.value).await;
+            go_on(looked)?;
         }
         let topology = self.effects.nats().topology();
         for number in 0..topology.settings().record_buckets {
@@ -165,7 +167,8 @@ impl Round<'_> {
                 && let Ok(job) = job.parse::<JobId>()
                 && let Ok(record) = wire::decode::<Record>(&held.payload)
             {
-                self.heal(&job, &record).await?;
+                let healed = self.heal(&job, &record).await;
+                go_on(healed)?;
             }
             self.pace().await?;
         }
@@ -218,6 +221,18 @@ impl Round<'_> {
             self.metrics.healed(Healed::Queue);
         }
         Ok(())
+    }
+}
+
+/// What one queue or record refuses must not keep the others from being looked at.
+fn go_on(done: Result<(), Stopped>) -> Result<(), Stopped> {
+    match done {
+        Err(Stopped::NotOurs) => Err(Stopped::NotOurs),
+        Err(error) => {
+            tracing::warn!(%error, "the sweep passes something over until its next round");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
