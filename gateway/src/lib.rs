@@ -1,1 +1,3 @@
-//! stub
+//! The HTTP and NATS door of Sluice: submits jobs, answers about them.
+
+pub mod jobs;
