@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod cli;
+pub mod scripted;
 mod admin;
 mod entry;
 mod roles;
