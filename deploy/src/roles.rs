@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use sluice_shared::config::Config;
+use sluice_shared::effects::{Caps, Effects};
 use sluice_shared::nats::{ConnectError, ConnectOptions, Nats};
+use sluice_shared::queues::Queues;
 use sluice_shared::telemetry::{self, Metrics};
 use sluice_shared::topology::{CreateError, Topology};
 use tokio::net::TcpListener;
@@ -51,7 +53,6 @@ impl fmt::Display for Role {
 #[derive(Clone)]
 pub(crate) struct Ground {
     pub(crate) nats: Nats,
-    #[expect(dead_code, reason = "the roles' entry points take it")]
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
@@ -73,6 +74,15 @@ impl Ground {
         topology.create(&nats, configuration::assets(&config)).await.map_err(of_topology)?;
         telemetry::log_start(name.trim_start_matches("sluice "), env!("CARGO_PKG_VERSION"), &nats);
         Ok(Self { nats, config, metrics: Metrics::new(), shutdown })
+    }
+
+    /// What it takes to act on jobs, with a watched copy of the queues.
+    #[allow(dead_code, reason = "the roles' entry points take it")]
+    pub(crate) async fn effects(&self) -> Effects {
+        let queues = Queues::start(&self.nats).await;
+        let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);
+        let caps = Caps::new(self.nats.max_payload(), response);
+        Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl)
     }
 }
 

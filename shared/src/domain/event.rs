@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decide::SHORTEST_TIMER;
-use super::id::BranchId;
+use super::id::{BranchId, Token};
 use super::outcome::{Answer, Content, ErrorKind, Status};
 use super::record::{BranchState, Record};
 use crate::clock::Millis;
@@ -120,9 +120,9 @@ pub fn between(old: &Record, new: &Record, now: Millis) -> Vec<Event> {
     if old.outcome.is_none()
         && let Some(outcome) = &new.outcome
     {
-        let winner = match outcome.winner {
-            super::id::Token::Branch(branch) if outcome.status == Status::Success => Some(branch),
-            _ => None,
+        let winner = match (outcome.status, outcome.winner) {
+            (Status::Success, Token::Branch(branch)) => Some(branch),
+            (Status::Success | Status::Failed | Status::Cancelled, _) => None,
         };
         events.push(What::Settled { status: outcome.status, winner });
     }

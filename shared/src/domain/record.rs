@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchId, Incarnation, QueueName, Tenant};
-use super::job::{Contender, Job, JsonText, Placement, Webhook};
+use super::job::{Contender, Job, JsonText, Placement, Trigger, Webhook};
 use super::outcome::{Answer, Outcome};
 use crate::clock::Millis;
 
@@ -116,6 +116,24 @@ impl Record {
     #[must_use]
     pub fn any_live(&self) -> bool {
         self.branches.iter().any(Branch::is_live)
+    }
+
+    /// When the last timer comes due that the job may have left in the broker.
+    #[must_use]
+    pub fn last_timer(&self) -> Millis {
+        let of_branch = |branch: &Branch| match branch.state {
+            BranchState::Live { due_at, .. } => Some(due_at),
+            BranchState::Unstarted | BranchState::Dead => None,
+        };
+        let of_trigger = |branch: &Branch| match &branch.contender.trigger {
+            Some(Trigger::OnTimeout { after }) => {
+                let parent = branch.contender.parent.and_then(|parent| self.branch(parent))?;
+                parent.started_at.map(|at| at.after(*after))
+            }
+            Some(Trigger::OnError { .. }) | None => None,
+        };
+        let branches = self.branches.iter().flat_map(|branch| [of_branch(branch), of_trigger(branch)]);
+        branches.chain([self.deadline_at, self.overdue_at]).flatten().max().unwrap_or(self.starts_at)
     }
 
     /// Whether the branch is live at exactly this attempt and the job has not ended.

@@ -69,11 +69,8 @@ impl Effects {
             let decision = decide(Known::Record(&record), message, now);
             let settled = match decision.swap {
                 None => record,
-                Some(next) => match self.records.swap(job, &next, revision, self.settled_ttl).await {
-                    Ok(Written::At(_)) => {
-                        self.tell_between(job, &record, &next, now).await;
-                        next
-                    }
+                Some(next) => match self.swap(job, &record, &next, revision, now).await {
+                    Ok(Written::At(_)) => next,
                     Ok(Written::Changed | Written::Unknown) => {
                         tokio::time::sleep(Duration::from_millis(5 << again.min(6))).await;
                         continue;

@@ -4,6 +4,7 @@ mod cancel;
 mod caps;
 mod perform;
 mod submit;
+mod swap;
 mod tell;
 
 use std::time::Duration;

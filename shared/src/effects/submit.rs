@@ -106,7 +106,9 @@ impl Effects {
             if look {
                 match self.records.read(&job).await.map_err(|_| unknown())? {
                     Found::Absent => {}
-                    found => return self.found(job, found, &record, &unknown).await,
+                    found @ (Found::Record(..) | Found::Newer(_) | Found::Malformed(_)) => {
+                        return self.found(job, found, &record, &unknown).await;
+                    }
                 }
             }
             self.store_bodies(&job, &mut record).await?;

@@ -59,12 +59,22 @@ impl Nats {
         let (stage, headers) = self.headers(address, when, newest);
         let subject = address.at(self.prefix(), stage);
         let payload: Bytes = wire::encode(&Pointer { attempt });
+        self.publish_until_certain(&subject, &headers, &payload).await
+    }
+
+    /// Publishes with the expectation that the headers carry, again while nobody knows. Repeating is harmless: what was
+    /// stored meanwhile makes the expectation fail.
+    pub(super) async fn publish_until_certain(
+        &self,
+        subject: &str,
+        headers: &HeaderMap,
+        payload: &Bytes,
+    ) -> Result<Moved, NotMoved> {
         let mut last = PublishError::Unknown;
         for again in 0..TRIES {
-            match self.publish(subject.clone(), headers.clone(), payload.clone()).await {
+            match self.publish(subject.to_owned(), headers.clone(), payload.clone()).await {
                 Ok(_) => return Ok(Moved::Stored),
                 Err(PublishError::Behind) => return Ok(Moved::FurtherOn),
-                // Repeating is harmless: what was stored meanwhile makes the expectation fail.
                 Err(error @ (PublishError::BeingWritten | PublishError::NotTaken | PublishError::Unknown)) => {
                     last = error;
                     tokio::time::sleep(Duration::from_millis(20 << again.min(5))).await;

@@ -4,6 +4,7 @@
 pub mod ack;
 pub mod bucket;
 mod connect;
+pub mod dead;
 pub mod deliveries;
 pub mod guarded;
 pub mod publish;

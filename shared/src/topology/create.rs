@@ -16,6 +16,8 @@ pub const MIN_SERVER: (u64, u64) = (2, 15);
 const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
 /// How long events are kept for timelines.
 const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long what came due may be in hand: it is handled in milliseconds.
+const DUE_ACK_WAIT: Duration = Duration::from_secs(15);
 /// The key of the settings in the bucket of queues.
 const SETTINGS_KEY: &str = "_topology";
 
@@ -78,7 +80,7 @@ impl Topology {
         }
         for shard in 0..self.settings().shards {
             self.make(nats, self.jobs(shard)).await?;
-            self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await?;
+            self.create_due_consumer(nats, shard).await?;
         }
         for stream in [self.results(), self.deliveries(), self.dead_letters(options), self.submissions(), self.events()]
         {
@@ -93,6 +95,15 @@ impl Topology {
             self.consume(nats, &stream, consumer, filter, options).await?;
         }
         Ok(())
+    }
+
+    /// Makes the consumer of what comes due in a shard, again where the broker lost it.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_due_consumer(&self, nats: &Nats, shard: u16) -> Result<(), CreateError> {
+        let options = Options { ack_wait: DUE_ACK_WAIT, dead_letter_age: Duration::ZERO };
+        self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
     }
 
     /// The first start writes the settings, every later one compares.

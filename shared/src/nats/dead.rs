@@ -1,0 +1,77 @@
+//! Dead letters: what was given up, kept with the reason where an operator finds it.
+//!
+//! The payload is the thing itself as it was, so that it can be tried again; the headers say why. One subject holds one
+//! letter: setting the same thing aside twice keeps it once.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+
+use super::Nats;
+use super::guarded::{Moved, NotMoved};
+use super::publish::EXPECTED_LAST;
+use crate::clock;
+
+/// The header that says why, in one line.
+pub const REASON: &str = "Sluice-Reason";
+/// The header that says when, in milliseconds since the epoch.
+pub const AT: &str = "Sluice-At";
+/// The longest reason that is kept, in characters.
+const LONGEST_REASON: usize = 2_000;
+
+/// What was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadKind {
+    /// A webhook that was not delivered.
+    Webhook,
+    /// A submission that was refused.
+    Submission,
+    /// A message that nobody can handle.
+    Message,
+}
+
+impl DeadKind {
+    /// The token of its subject.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Submission => "submission",
+            Self::Message => "message",
+        }
+    }
+}
+
+/// Something that was given up, and why.
+#[derive(Clone, Debug)]
+pub struct DeadLetter<'a> {
+    /// What it was.
+    pub kind: DeadKind,
+    /// Whose it was; `_` where nobody knows.
+    pub tenant: &'a str,
+    /// What tells it from all others of this kind and tenant: subject tokens.
+    pub name: String,
+    /// Why; names no header, body or key.
+    pub reason: &'a str,
+    /// The thing itself.
+    pub payload: Bytes,
+}
+
+impl Nats {
+    /// Keeps a dead letter, once for each name, until it is certain.
+    ///
+    /// # Errors
+    /// Where the broker gave no answer for several seconds, has no room, or will not take it.
+    pub async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<Moved, NotMoved> {
+        let subject = self.topology().dead(letter.kind.as_str(), letter.tenant, &letter.name);
+        let mut headers = HeaderMap::new();
+        headers.insert(REASON, one_line(letter.reason));
+        headers.insert(AT, clock::now().to_string());
+        headers.insert(EXPECTED_LAST, "0");
+        self.publish_until_certain(&subject, &headers, &letter.payload).await
+    }
+}
+
+/// A header's value must be one line.
+fn one_line(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
