@@ -178,6 +178,12 @@ impl Topology {
         format!("{}.deliveries.*.{delivery}", self.prefix())
     }
 
+    /// All webhooks that wait to be tried again.
+    #[must_use]
+    pub fn deliveries_later_filter(&self) -> String {
+        format!("{}.deliveries.later.>", self.prefix())
+    }
+
     /// All webhooks whose time has come.
     #[must_use]
     pub fn deliveries_due_filter(&self) -> String {
