@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use super::carrier::Carrier;
 use super::{Effects, NotDone};
-use crate::clock::{self, Millis};
+use crate::clock::Millis;
 use crate::domain::decide::{Incoming, Kind, Known};
 use crate::domain::demand::{Decision, Then};
 use crate::domain::outcome::Status;
@@ -45,6 +46,11 @@ impl JobMessage {
             kind: self.kind,
             attempt: self.attempt,
         }
+    }
+
+    /// A record that is not there was forgotten after its job had ended, or lost by the broker.
+    fn absent(&self, settled_ttl: Duration, now: Millis) -> Known<'static> {
+        if now.since(self.published) > settled_ttl { Known::Forgotten } else { Known::Lost }
     }
 }
 
@@ -86,64 +92,68 @@ pub enum Unfinished {
 }
 
 impl Effects {
-    /// Handles a message by one decision function: reads the record (unless `seen` is fresh), decides, swaps until the
-    /// swap holds, does what is demanded.
+    /// Handles a message by one decision function: see [`handle`].
     ///
     /// # Errors
     /// Where the broker gave no answer or no room on the way. Handling the message again goes on from where this stopped.
     pub async fn handle(
         &self,
         message: &JobMessage,
-        mut seen: Option<Seen>,
+        seen: Option<Seen>,
         decide: impl Fn(Known<'_>, Millis) -> Decision,
     ) -> Result<Handled, Unfinished> {
-        let job = &message.address.job;
-        for again in 0..TRIES {
-            let now = clock::now();
-            let held = match seen.take() {
-                Some(fresh) => fresh,
-                None => match self.records.read(job).await? {
-                    Found::Record(record, revision) => Seen { record, revision },
-                    Found::Absent => return Ok(Handled::without_record(decide(self.absent(message, now), now))),
-                    Found::Newer(_) => return Ok(Handled::without_record(decide(Known::Newer, now))),
-                    Found::Malformed(_) => return Ok(Handled::without_record(decide(Known::Unreadable, now))),
-                },
-            };
-            let Decision { swap, demands, then } = decide(Known::Record(&held.record), now);
-            let (current, settled) = match swap {
-                None => (held, None),
-                Some(next) => match self.swap(job, &held.record, &next, held.revision, now).await? {
-                    Written::At(revision) => {
-                        let settled = next.outcome.as_ref().map(|outcome| outcome.status);
-                        (Seen { record: next, revision }, settled)
-                    }
-                    Written::Changed | Written::Unknown => {
-                        pause(again).await;
-                        continue;
-                    }
-                },
-            };
-            self.perform(job, &current.record, &demands, message.sequence).await?;
-            return Ok(Handled { then, seen: Some(current), settled });
-        }
-        Err(Unfinished::Contended)
+        handle(self, message, seen, decide).await
     }
+}
 
-    /// A record that is not there was forgotten after its job had ended, or lost by the broker.
-    fn absent(&self, message: &JobMessage, now: Millis) -> Known<'static> {
-        if now.since(message.published) > self.settled_ttl { Known::Forgotten } else { Known::Lost }
+/// Handles a message by one decision function: reads the record (unless `seen` is fresh), decides, swaps until the swap
+/// holds, does what is demanded.
+///
+/// # Errors
+/// Where the broker gave no answer or no room on the way. Handling the message again goes on from where this stopped.
+pub async fn handle<C: Carrier>(
+    carrier: &C,
+    message: &JobMessage,
+    mut seen: Option<Seen>,
+    decide: impl Fn(Known<'_>, Millis) -> Decision,
+) -> Result<Handled, Unfinished> {
+    let job = &message.address.job;
+    for again in 0..TRIES {
+        let now = carrier.now();
+        let held = match seen.take() {
+            Some(fresh) => fresh,
+            None => match carrier.read(job).await? {
+                Found::Record(record, revision) => Seen { record, revision },
+                Found::Absent => {
+                    return Ok(Handled::without_record(decide(message.absent(carrier.settled_ttl(), now), now)));
+                }
+                Found::Newer(_) => return Ok(Handled::without_record(decide(Known::Newer, now))),
+                Found::Malformed(_) => return Ok(Handled::without_record(decide(Known::Unreadable, now))),
+            },
+        };
+        let Decision { swap, demands, then } = decide(Known::Record(&held.record), now);
+        let (current, settled) = match swap {
+            None => (held, None),
+            Some(next) => match carrier.swap(job, &held.record, &next, held.revision, now).await? {
+                Written::At(revision) => {
+                    let settled = next.outcome.as_ref().map(|outcome| outcome.status);
+                    (Seen { record: next, revision }, settled)
+                }
+                Written::Changed | Written::Unknown => {
+                    carrier.pause(again).await;
+                    continue;
+                }
+            },
+        };
+        carrier.perform(job, &current.record, &demands, message.sequence).await?;
+        return Ok(Handled { then, seen: Some(current), settled });
     }
+    Err(Unfinished::Contended)
 }
 
 impl Handled {
     /// Without a record there is nothing to swap and nothing demanded.
     fn without_record(decision: Decision) -> Self {
         Self { then: decision.then, seen: None, settled: None }
-    }
-}
-
-async fn pause(again: u32) {
-    if again > 0 {
-        tokio::time::sleep(Duration::from_millis(rand::random_range(1..=(2_u64 << again.min(7))))).await;
     }
 }

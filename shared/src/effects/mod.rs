@@ -2,6 +2,7 @@
 
 mod cancel;
 mod caps;
+mod carrier;
 mod handle;
 mod perform;
 mod submit;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 pub use cancel::{CancelError, Cancelled};
 pub use caps::{Caps, LOSER_BODY};
-pub use handle::{Handled, JobMessage, Seen, Unfinished};
+pub use carrier::Carrier;
+pub use handle::{Handled, JobMessage, Seen, Unfinished, handle};
 pub use perform::NotDone;
 pub use submit::{Receipt, Submission, SubmitError};
 
