@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{Config as StreamConfig, Stream};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use sluice::scripted::{Destination, Script};
@@ -70,7 +70,7 @@ impl Rig {
     async fn submit(&self, key: &str) -> Receipt {
         let tenant = Tenant::default();
         let limits = Limits::new(1 << 20, clock::now(), "sluice", &tenant);
-        let json = format!(r#"{{"url":"{}"}}"#, self.destination.at("/"));
+        let json = format!(r#"{{"url":"{}","webhooks":[{{"url":"nats:nobody"}}]}}"#, self.destination.at("/"));
         let job = read(json.as_bytes(), &limits).unwrap();
         let submission = Submission { tenant: tenant.clone(), key: key.into(), job, traceparent: None };
         self.effects.submit(submission).await.unwrap()
@@ -257,4 +257,23 @@ async fn a_job_older_than_the_maximum_age_fails_instead_of_being_sent() {
     let Content::Error { kind, .. } = outcome.answer.unwrap().content else { panic!("an answer") };
     assert_eq!((outcome.status, kind), (Status::Failed, ErrorKind::Expired));
     assert_eq!(rig.destination.count(), 0);
+}
+
+#[tokio::test]
+async fn a_broker_without_room_for_an_answer_gets_it_later_without_a_second_call() {
+    let rig = Rig::start().await;
+    rig.destination.on("/", Script::answer(200).after(Duration::from_millis(500)));
+    let _worker = rig.worker("").await;
+    let job = rig.submit("a").await.job;
+    rig.destination.wait_for(|calls| !calls.is_empty(), SOON).await.unwrap();
+    let nats = rig.effects.nats();
+    let records = nats.jetstream().get_stream(format!("KV_{}", nats.topology().records_bucket(0))).await.unwrap();
+    let config = records.cached_info().config.clone();
+    nats.jetstream().update_stream(StreamConfig { max_bytes: 1, ..config.clone() }).await.unwrap();
+    sleep(Duration::from_secs(3)).await; // a message that is given back comes again within a second or so
+    assert!(rig.record(&job).await.outcome.is_none(), "there was room");
+    nats.jetstream().update_stream(config).await.unwrap();
+    assert_eq!(rig.ended(&job).await.outcome.unwrap().status, Status::Success);
+    rig.empty().await;
+    assert_eq!(rig.destination.count(), 1);
 }

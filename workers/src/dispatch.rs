@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluice_shared::domain::decide::Verdict;
 use sluice_shared::domain::demand::Then;
-use sluice_shared::effects::{Handled, JobMessage, Unfinished};
+use sluice_shared::domain::outcome::Answer;
+use sluice_shared::effects::{Handled, JobMessage, Seen, Unfinished};
 use sluice_shared::nats::ack::InHand;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,9 @@ use crate::message;
 use crate::send::Sender;
 use crate::settings::Settings;
 use crate::settlements::Settlements;
+
+/// How soon an answer is concluded again that the broker did not take.
+const CONCLUDE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What every branch needs on its way. One for the process.
 pub(crate) struct Dispatcher {
@@ -74,10 +79,28 @@ impl Dispatcher {
         };
         let attempt = Attempt { dispatcher: self, message, branch, attempt };
         match attempt.make(seen, hold, watched).await? {
-            Ended::Answered { answer, verdict, seen } => {
-                Ok(self.handler.conclude(message, seen, &answer, verdict).await?.then)
-            }
+            Ended::Answered { answer, verdict, seen } => self.conclude(message, seen, &answer, verdict).await,
             Ended::NotMade(then) => Ok(then),
+        }
+    }
+
+    /// The answer is kept while the broker is silent or has no room: if the message came again, so would the call.
+    async fn conclude(
+        &self,
+        message: &JobMessage,
+        seen: Seen,
+        answer: &Answer,
+        verdict: Verdict,
+    ) -> Result<Then, Unfinished> {
+        let mut seen = Some(seen);
+        loop {
+            match self.handler.conclude(message, seen.take(), answer, verdict).await {
+                Err(unfinished) if unfinished.may_pass() => {
+                    tracing::warn!(job = %message.address.job, %unfinished, "an answer is kept until the broker takes it");
+                    tokio::time::sleep(CONCLUDE_AGAIN).await;
+                }
+                concluded => return concluded.map(|handled| handled.then),
+            }
         }
     }
 }

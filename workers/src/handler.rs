@@ -41,11 +41,11 @@ impl Handler {
     }
 
     /// By the answer to the attempt that the message points to: one swap, allowed only while the branch is live at that
-    /// attempt; else the answer is dropped and the table decides.
+    /// attempt; else the answer is dropped and the table decides. Reads the record unless `seen` is fresh.
     pub(crate) async fn conclude(
         &self,
         message: &JobMessage,
-        seen: Seen,
+        seen: Option<Seen>,
         answer: &Answer,
         verdict: Verdict,
     ) -> Result<Handled, Unfinished> {
@@ -53,7 +53,7 @@ impl Handler {
             Known::Record(record) => conclude(record, message.incoming(), answer, verdict, now),
             Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => decide(known, message.incoming(), now),
         };
-        self.counted(self.effects.handle(message, Some(seen), decided).await)
+        self.counted(self.effects.handle(message, seen, decided).await)
     }
 
     fn counted(&self, handled: Result<Handled, Unfinished>) -> Result<Handled, Unfinished> {

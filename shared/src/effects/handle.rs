@@ -13,6 +13,7 @@ use crate::domain::demand::{Decision, Then};
 use crate::domain::outcome::Status;
 use crate::domain::record::Record;
 use crate::nats::bucket::Written;
+use crate::nats::guarded::NotMoved;
 use crate::nats::publish::PublishError;
 use crate::nats::read::ReadError;
 use crate::nats::records::Found;
@@ -91,6 +92,22 @@ pub enum Unfinished {
     Contended,
 }
 
+impl Unfinished {
+    /// Whether the broker may take it later. What it will never take is not worth waiting for.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let refused = |error: &PublishError| matches!(error, PublishError::TooLarge { .. } | PublishError::Refused(_));
+        match self {
+            Self::Read(error) => *error == ReadError::NoAnswer,
+            Self::Swap(error) | Self::NotDone(NotDone::NotMoved(NotMoved(error)) | NotDone::Result(error)) => {
+                !refused(error)
+            }
+            Self::NotDone(NotDone::Queue(_) | NotDone::FollowUp(_)) | Self::Contended => true,
+            Self::NotDone(NotDone::Incomplete) => false,
+        }
+    }
+}
+
 impl Effects {
     /// Handles a message by one decision function: see [`handle`].
     ///
@@ -155,5 +172,32 @@ impl Handled {
     /// Without a record there is nothing to swap and nothing demanded.
     fn without_record(decision: Decision) -> Self {
         Self { then: decision.then, seen: None, settled: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_broker_may_take_later_is_worth_waiting_for_and_what_it_never_takes_is_not() {
+        let no_room = || PublishError::NoRoom("full".into());
+        let too_large = || PublishError::TooLarge { size: 2, limit: 1 };
+        let passing = [
+            Unfinished::Read(ReadError::NoAnswer),
+            Unfinished::Swap(no_room()),
+            Unfinished::NotDone(NotDone::NotMoved(NotMoved(PublishError::Unknown))),
+            Unfinished::NotDone(NotDone::Result(no_room())),
+            Unfinished::Contended,
+        ];
+        let lasting = [
+            Unfinished::Read(ReadError::Refused("no such stream".into())),
+            Unfinished::Swap(too_large()),
+            Unfinished::NotDone(NotDone::NotMoved(NotMoved(PublishError::Refused("no".into())))),
+            Unfinished::NotDone(NotDone::Result(too_large())),
+            Unfinished::NotDone(NotDone::Incomplete),
+        ];
+        assert!(passing.iter().all(Unfinished::may_pass));
+        assert!(!lasting.iter().any(Unfinished::may_pass));
     }
 }
