@@ -25,6 +25,8 @@ use crate::settlements::Watched;
 
 /// A wait for a slot longer than this makes the record worth reading again before the send.
 const WORTH_READING_AGAIN: Duration = Duration::from_millis(250);
+/// How soon a record is looked at again that could not be read beside a call.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An attempt that is to be made.
 pub(crate) struct Attempt<'a> {
@@ -76,24 +78,32 @@ impl Attempt<'_> {
             Ok(outgoing) => tokio::select! {
                 content = self.send(&seen.record, branch, outgoing) => content,
                 // The request is dropped on the wire.
-                over = self.over(&mut watched) => return Ok(Ended::NotMade(over?)),
+                over = self.over(&mut watched) => return Ok(Ended::NotMade(over)),
             },
         };
         drop(slot);
         Ok(self.judge(content, seen, &hold).await)
     }
 
-    /// Waits for the slot; says what came first.
-    async fn turn(&self, seen: Seen, hold: &Hold, watched: &mut Watched) -> Result<Turn, Unfinished> {
+    /// Waits for the slot; says what came first. What is told meanwhile is looked into to its end, whatever comes: a call
+    /// that went out before would not be dropped, for nobody tells it again.
+    async fn turn(&self, mut seen: Seen, hold: &Hold, watched: &mut Watched) -> Result<Turn, Unfinished> {
         let asked = Instant::now();
         let too_old_at = seen.record.starts_at.after(self.dispatcher.settings.max_age);
-        let slot = tokio::select! {
-            biased;
-            // Whoever else runs takes it.
-            () = self.dispatcher.stop.begun.cancelled() => return Ok(Turn::Over(Then::GiveBack { until: clock::now() })),
-            over = self.over(watched) => return Ok(Turn::Over(over?)),
-            () = tokio::time::sleep(too_old_at.since(clock::now())) => return Ok(Turn::TooLate(seen)),
-            slot = hold.slot() => slot,
+        let (too_old, slot) = (tokio::time::sleep(too_old_at.since(clock::now())), hold.slot());
+        tokio::pin!(too_old, slot);
+        let slot = loop {
+            tokio::select! {
+                biased;
+                // Whoever else runs takes it.
+                () = self.dispatcher.stop.begun.cancelled() => return Ok(Turn::Over(Then::GiveBack { until: clock::now() })),
+                () = watched.told() => match self.look_again().await? {
+                    Ok(fresh) => seen = fresh,
+                    Err(then) => return Ok(Turn::Over(then)),
+                },
+                () = &mut too_old => return Ok(Turn::TooLate(seen)),
+                slot = &mut slot => break slot,
+            }
         };
         self.dispatcher.handler.metrics().waited_at_gate(asked.elapsed());
         match slot {
@@ -106,12 +116,20 @@ impl Attempt<'_> {
         }
     }
 
-    /// Resolves when the attempt does not matter any more, with what becomes of the message.
-    async fn over(&self, watched: &mut Watched) -> Result<Then, Unfinished> {
+    /// Resolves when the call on the wire does not matter any more, with what becomes of the message. A broker that is
+    /// silent does not say so: the call goes on, for to give it up would be to make it again.
+    async fn over(&self, watched: &mut Watched) -> Then {
         loop {
             watched.told().await;
-            if let Err(then) = self.look_again().await? {
-                return Ok(then);
+            let looked = loop {
+                match self.look_again().await {
+                    Ok(looked) => break looked,
+                    Err(unfinished) => tracing::debug!(%unfinished, "a call goes on unlooked at"),
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            };
+            if let Err(then) = looked {
+                return then;
             }
         }
     }
