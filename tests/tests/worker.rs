@@ -277,3 +277,21 @@ async fn a_broker_without_room_for_an_answer_gets_it_later_without_a_second_call
     rig.empty().await;
     assert_eq!(rig.destination.count(), 1);
 }
+
+#[tokio::test]
+async fn a_job_cancelled_while_no_worker_runs_has_ended_and_gets_its_one_result_from_the_next_worker() {
+    let rig = Rig::start().await;
+    let job = rig.submit("a").await.job;
+    let nats = rig.effects.nats();
+    let results = || async {
+        let stream = nats.jetstream().get_stream(nats.topology().results_stream()).await.unwrap();
+        stream.cached_info().state.last_sequence
+    };
+    rig.effects.cancel(&Tenant::default(), &job).await.unwrap();
+    assert_eq!(rig.record(&job).await.outcome.unwrap().status, Status::Cancelled);
+    assert_eq!(results().await, 0);
+    let _worker = rig.worker("").await;
+    rig.empty().await;
+    assert_eq!(results().await, 1);
+    assert_eq!(rig.destination.count(), 0);
+}

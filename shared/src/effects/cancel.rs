@@ -1,10 +1,13 @@
 //! Cancelling: the signal is the commit point; it is handled on the spot as well, so that the answer can say how it went.
+//!
+//! All but the result: that is published by the signal's consumer, which may come long after. A result that is published
+//! twice is told by its id for a minute only, and would be delivered twice.
 
 use super::Effects;
 use super::handle::JobMessage;
 use crate::clock;
-use crate::domain::decide::{Kind, decide};
-use crate::domain::demand::When;
+use crate::domain::decide::{Kind, Known, decide};
+use crate::domain::demand::{Demand, When};
 use crate::domain::id::{JobId, Tenant, Token};
 use crate::domain::record::Record;
 use crate::nats::guarded::NotMoved;
@@ -76,7 +79,12 @@ impl Effects {
         self.nats.move_chain(&address, When::Due, 0, 0).await?;
         // What the shard's consumer does with the signal, done here without an ack: that consumer gets to do it too.
         let signal = JobMessage { address, kind: Kind::Due, attempt: 0, sequence: 0, published: clock::now() };
-        match self.handle(&signal, None, |known, now| decide(known, signal.incoming(), now)).await {
+        let decided = |known: Known<'_>, now| {
+            let mut decision = decide(known, signal.incoming(), now);
+            decision.demands.retain(|demand| *demand != Demand::Result);
+            decision
+        };
+        match self.handle(&signal, None, decided).await {
             Ok(handled) => Ok(handled
                 .seen
                 .filter(|seen| seen.record.outcome.is_some())
