@@ -7,7 +7,7 @@ mod bodies;
 mod cursor;
 mod deliveries;
 mod lease;
-mod needs;
+pub mod needs;
 mod queues;
 mod records;
 mod round;

@@ -12,12 +12,12 @@ use sluice_shared::domain::job::Trigger;
 use sluice_shared::domain::record::{Branch, BranchState, Record};
 
 /// What must have a message while the record stands as it is: signals that have not fired, then live branches.
-pub(super) fn watched(record: &Record, now: Millis) -> Vec<Token> {
+pub fn watched(record: &Record, now: Millis) -> Vec<Token> {
     needed(record, now).iter().filter_map(token_of).collect()
 }
 
 /// The messages of all that is missing, in the order in which they are to be published.
-pub(super) fn missing(record: &Record, without: &HashSet<Token>, now: Millis) -> Vec<Demand> {
+pub fn missing(record: &Record, without: &HashSet<Token>, now: Millis) -> Vec<Demand> {
     let lacks = |demand: &Demand| token_of(demand).is_some_and(|token| without.contains(&token));
     needed(record, now).into_iter().filter(lacks).collect()
 }

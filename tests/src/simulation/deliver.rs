@@ -1,0 +1,249 @@
+//! A delivery process: `sluice_workers::deliver`, step for step. Its decisions are the product's (`domain::delivery`).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sluice_shared::clock::Millis;
+use sluice_shared::domain::delivery::{Came, Deliveries, Delivery, Demand, InHand as Stands, SOONEST, Schedule, Try};
+use sluice_shared::domain::id::{Incarnation, JobId};
+use sluice_shared::domain::result::JobResult;
+use sluice_shared::nats::guarded::NotMoved;
+use sluice_shared::nats::publish::PublishError;
+use sluice_shared::topology::Stage;
+
+use super::broker::{Chain, Load};
+use super::checks::Sight;
+use super::hand_out::InHand;
+use super::outside::Answers;
+use super::world::Node;
+
+const TRIES: u32 = 12;
+/// How long a post may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// A result this young, in the hands of its first holder, has not been handled before.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// A message as what it is about.
+struct Hand {
+    result: JobResult,
+    about: Vec<usize>,
+    stands: Stands,
+    newest: u64,
+    postponed: u32,
+}
+
+/// What is remembered, and the revision that a swap compares.
+#[derive(Clone)]
+struct Known {
+    state: Deliveries,
+    revision: u64,
+}
+
+struct Made {
+    webhook: usize,
+    one: Try,
+}
+
+/// Something was not stored: the message is left to come again.
+struct Undone;
+
+impl From<NotMoved> for Undone {
+    fn from(_: NotMoved) -> Self {
+        Self
+    }
+}
+
+impl Node {
+    /// A result, from the follow-up to the ack.
+    pub(super) async fn deliver_result(&self, in_hand: InHand, result: JobResult) {
+        if self.submit_result_follow_up(&result).await.is_err() {
+            return self.leave(&in_hand);
+        }
+        let message = &in_hand.message;
+        let handled = may_be_known(message.delivered, message.stored, result.outcome.at, self.now());
+        let known = if handled { self.recall(&result).await } else { Ok(nothing(&result)) };
+        let about = (0..result.webhooks.len()).collect();
+        let result = JobResult { follow_up: None, ..result };
+        self.deliver(in_hand, Hand { result, about, stands: Stands::Result, newest: 0, postponed: 0 }, known).await;
+    }
+
+    /// A webhook whose time has come.
+    pub(super) async fn deliver_due(&self, in_hand: InHand, delivery: Delivery) {
+        let Delivery { result, webhook, attempt, postponed } = delivery;
+        let known = self.recall(&result).await;
+        let (stands, newest) = (Stands::Due { attempt }, in_hand.sequence());
+        let hand = Hand { result, about: vec![usize::from(webhook)], stands, newest, postponed };
+        self.deliver(in_hand, hand, known).await;
+    }
+
+    async fn deliver(&self, in_hand: InHand, hand: Hand, known: Result<Known, Undone>) {
+        let done = match known {
+            Ok(known) => self.post_and_remember(&hand, known).await,
+            Err(undone) => Err(undone),
+        };
+        match done {
+            Ok(()) => self.ack_confirmed(&in_hand).await,
+            Err(Undone) => self.leave(&in_hand),
+        }
+    }
+
+    fn leave(&self, in_hand: &InHand) {
+        self.tell(|| format!("leaves #{} to come again", in_hand.sequence()));
+    }
+
+    async fn post_and_remember(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
+        let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
+            Demand::Post { attempt } => Some(self.attempt(hand, webhook, attempt)),
+            Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
+        });
+        let made = join_all(posts).await;
+        let state = self.write_down(&hand.result, known, &made).await?;
+        for &webhook in &hand.about {
+            self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
+        }
+        Ok(())
+    }
+
+    /// One try: a post, unless the endpoint is busy.
+    async fn attempt(&self, hand: &Hand, webhook: usize, attempt: u32) -> Made {
+        self.may_die().await;
+        let world = &self.world;
+        let busy = hand.postponed < 3 && world.chance.once_in(15);
+        let came = if busy {
+            Came::Postponed { by: Duration::from_millis(world.chance.between(500, 3_000)) }
+        } else {
+            self.post(hand, webhook, attempt).await
+        };
+        self.may_die().await;
+        Made { webhook, one: Try { attempt, at: self.now(), came, share: world.chance.share() } }
+    }
+
+    async fn post(&self, hand: &Hand, webhook: usize, attempt: u32) -> Came {
+        let (world, task) = (&self.world, self.world.clockwork.current());
+        world.checks.borrow_mut().posts(task, &hand.result, webhook);
+        self.tell(|| format!("POSTS webhook {webhook} try {attempt}"));
+        let answer = world.outside.borrow_mut().answer(&hand.result.webhooks[webhook].url);
+        self.sleep(answer.takes().min(TIMEOUT)).await;
+        let came = match answer {
+            Answers::Success(_) => Came::Delivered,
+            Answers::Limited(millis) => failed("limited", Some(Duration::from_millis(millis))),
+            Answers::Unavailable => failed("unavailable", None),
+            Answers::Unreachable => failed("unreachable", None),
+            Answers::Hangs => failed("no answer", None),
+            Answers::Never => Came::Refused { reason: "gone".into() },
+        };
+        self.tell(|| format!("webhook {webhook} try {attempt}: {came:?}"));
+        world.checks.borrow_mut().posted(&hand.result, webhook, &came);
+        if attempt > 1 && came == Came::Delivered {
+            world.checks.borrow_mut().met(Sight::DeliveredLater);
+        }
+        came
+    }
+
+    /// `Memory::read`.
+    async fn recall(&self, result: &JobResult) -> Result<Known, Undone> {
+        for _ in 0..8 {
+            let life = life(result);
+            if let Ok(found) = self.ask(move |world| world.remembered(&life)).await {
+                let known = found.map(|(state, revision)| Known { state: (*state).clone(), revision });
+                let known = known.unwrap_or_else(|| nothing(result));
+                self.recalled(&known.state);
+                return Ok(known);
+            }
+            self.sleep(Duration::from_millis(100)).await;
+        }
+        Err(Undone)
+    }
+
+    /// `Memory::remember`.
+    async fn write_down(&self, result: &JobResult, mut known: Known, made: &[Made]) -> Result<Deliveries, Undone> {
+        for _ in 0..TRIES {
+            let next = known.state.after(made.iter().map(|made| (made.webhook, &made.one)), result, &schedule());
+            let write = if known.revision == 0 { next.worth_remembering() } else { next != known.state };
+            if !write {
+                return Ok(next);
+            }
+            let (life, state, revision) = (life(result), next.clone(), known.revision);
+            match self.ask(move |world| world.remember(&life, &state, revision)).await {
+                Ok(Ok(_)) => {
+                    self.recalled(&next);
+                    return Ok(next);
+                }
+                Ok(Err(PublishError::Behind)) | Err(_) => self.sleep(Duration::from_millis(5)).await,
+                Ok(Err(_)) => return Err(Undone),
+            }
+            known = self.recall(result).await?;
+        }
+        Err(Undone)
+    }
+
+    /// The task knows the state as it was read or written.
+    fn recalled(&self, state: &Deliveries) {
+        self.world.checks.borrow_mut().recalled(self.world.clockwork.current(), state.clone());
+    }
+
+    /// Publishes what the state of a webhook asks for.
+    async fn meet(&self, hand: &Hand, webhook: usize, demand: Demand, made: &[Made]) -> Result<(), Undone> {
+        match demand {
+            Demand::Nothing | Demand::Post { .. } => Ok(()),
+            Demand::Timer { attempt, at } => {
+                let put_off =
+                    made.iter().any(|made| made.webhook == webhook && matches!(made.one.came, Came::Postponed { .. }));
+                let postponed = if put_off { hand.postponed + 1 } else { 0 };
+                let number = u16::try_from(webhook).unwrap();
+                let next = Delivery { result: hand.result.clone(), webhook: number, attempt, postponed };
+                let at = at.max(self.now().after(SOONEST));
+                let (chain, load) = (chain(&hand.result, webhook), Load::Delivery(Rc::new(next)));
+                self.publish_until_certain(Stage::Later, &chain, &load, Some(at), Some(hand.newest)).await?;
+                Ok(())
+            }
+            Demand::DeadLetter { .. } => self.give_up(&hand.result, webhook).await,
+        }
+    }
+
+    async fn give_up(&self, result: &JobResult, webhook: usize) -> Result<(), Undone> {
+        for _ in 0..10 {
+            let result = result.clone();
+            let asked = self.ask(move |world| {
+                if world.broker.borrow().is_full(world.now()) {
+                    return false;
+                }
+                world.broker.borrow_mut().dead.insert(result.event_id(webhook));
+                world.checks.borrow_mut().webhook_ended(&result, webhook);
+                world.checks.borrow_mut().met(Sight::GivenUp);
+                true
+            });
+            match asked.await {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(Undone),
+                Err(_) => self.sleep(Duration::from_millis(100)).await,
+            }
+        }
+        Err(Undone)
+    }
+}
+
+fn may_be_known(delivered: u64, published: Millis, settled: Millis, now: Millis) -> bool {
+    delivered > 1 || published.since(settled) > FRESH || now.since(published) > FRESH
+}
+
+fn nothing(result: &JobResult) -> Known {
+    Known { state: Deliveries::untried(result), revision: 0 }
+}
+
+fn life(result: &JobResult) -> (JobId, Incarnation) {
+    (result.job.clone(), result.incarnation.clone())
+}
+
+fn chain(result: &JobResult, webhook: usize) -> Chain {
+    Chain::Webhook(result.job.clone(), result.incarnation.clone(), webhook)
+}
+
+fn schedule() -> Schedule {
+    Schedule { pauses: [5, 60, 300].map(Duration::from_secs).into(), jitter: 0.1 }
+}
+
+fn failed(error: &str, retry_after: Option<Duration>) -> Came {
+    Came::Failed { error: error.into(), retry_after }
+}

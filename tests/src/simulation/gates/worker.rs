@@ -1,0 +1,170 @@
+//! A worker at the gate: `actor` and `known` of `sluice_workers::gate`, step for step, with somebody always waiting.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use sluice_shared::domain::gate::{GateState, LEASE, Nanos, close, in_flight, next_expiry, next_slot, restate, take};
+
+use super::super::clockwork::Process;
+use super::super::rules::Rule;
+use super::{Gate, SECOND};
+
+/// How far ahead slots are reserved.
+const HORIZON: Duration = Duration::from_millis(100);
+
+/// A worker at the gate.
+pub(super) struct Worker {
+    gate: Rc<Gate>,
+    pub(super) process: Process,
+    pub(super) name: String,
+    /// By how many ticks its clock is ahead.
+    ahead: u64,
+    /// The entry as this worker knows it.
+    known: RefCell<(GateState, u64)>,
+    /// Calls that have a lease.
+    held: Cell<u32>,
+    /// What the entry says of them, and since when.
+    stated: Cell<(u32, u64)>,
+}
+
+/// What became of a swap.
+#[derive(PartialEq, Eq)]
+enum Swapped {
+    Done,
+    Lost,
+    Unknown,
+}
+
+impl Worker {
+    pub(super) fn new(gate: &Rc<Gate>, number: u32) -> Rc<Self> {
+        Rc::new(Self {
+            gate: Rc::clone(gate),
+            process: Process(number),
+            name: format!("worker-{number}"),
+            ahead: gate.chance.between(0, gate.spread),
+            known: RefCell::new(gate.entry.borrow().clone()),
+            held: Cell::new(0),
+            stated: Cell::new((0, 0)),
+        })
+    }
+
+    /// The time by this worker's clock.
+    fn now(&self) -> Nanos {
+        Nanos((self.gate.clockwork.now() + self.ahead) * 1_000)
+    }
+
+    pub(super) fn saw(&self, entry: &(GateState, u64)) {
+        if entry.1 > self.known.borrow().1 {
+            *self.known.borrow_mut() = entry.clone();
+        }
+    }
+
+    /// `Shared::swap`.
+    async fn swap(&self, state: GateState, revision: u64) -> Swapped {
+        let decided = self.gate.clockwork.now();
+        self.gate.sleep(self.gate.chance.between(100, 2_000)).await;
+        let written = self.gate.write(state, revision, (self, decided));
+        let answered = !self.gate.once_in(self.gate.unanswered);
+        self.gate.sleep(if answered { self.gate.chance.between(100, 2_000) } else { SECOND }).await;
+        let entry = self.gate.entry.borrow().clone();
+        self.saw(&entry);
+        match (answered, written) {
+            (true, true) => Swapped::Done,
+            (true, false) => Swapped::Lost,
+            (false, _) => Swapped::Unknown,
+        }
+    }
+
+    /// `Shared::change`.
+    async fn change(&self, change: impl Fn(&GateState, Nanos) -> Option<GateState>) {
+        for _ in 0..50 {
+            let (state, revision) = self.known.borrow().clone();
+            let Some(wanted) = change(&state, self.now()) else { return };
+            if self.swap(wanted, revision).await == Swapped::Done {
+                return;
+            }
+        }
+    }
+
+    /// `Actor::step`, again and again.
+    pub(super) async fn act(self: Rc<Self>) {
+        loop {
+            let wait = self.reserve().await;
+            self.keep_leases().await;
+            self.gate.sleep(wait).await;
+        }
+    }
+
+    /// `Actor::reserve`: one swap; says when to try again.
+    async fn reserve(self: &Rc<Self>) -> u64 {
+        let gate = &self.gate;
+        let (state, revision) = self.known.borrow().clone();
+        let (now, held) = (self.now().after(Duration::from_millis(2)), self.held.get());
+        if state.closed(now).is_some() {
+            return SECOND / 5;
+        }
+        let want = u32::try_from(gate.chance.between(1, 4)).unwrap();
+        let taken = take(state.clone(), &self.name, held, want, gate.limits, now, HORIZON);
+        if taken.slots.is_empty() {
+            let again = match taken.short {
+                true => next_expiry(&state, &self.name, now).unwrap_or(now.after(LEASE / 3)),
+                false => next_slot(&state, gate.limits, now).before(HORIZON.mul_f64(0.9)),
+            };
+            // Sooner than that, for something may have changed.
+            return micros(again.since(now)).clamp(5_000, SECOND / 4);
+        }
+        let swapped = self.swap(taken.state, revision).await;
+        let unknown_is_done = !gate.rules.keep(Rule::UnknownSlotsAreGivenUp) && swapped == Swapped::Unknown;
+        if swapped == Swapped::Done || unknown_is_done {
+            let granted = u32::try_from(taken.slots.len()).unwrap();
+            self.stated.set((held + granted, gate.clockwork.now()));
+            taken.slots.into_iter().for_each(|slot| self.use_slot(slot));
+        }
+        gate.chance.between(0, 3_000)
+    }
+
+    /// `Actor::keep_leases`: renews them, and gives back promptly where the gate is short.
+    async fn keep_leases(&self) {
+        let ((stated, at), held) = (self.stated.get(), self.held.get());
+        let due = self.gate.clockwork.now() - at >= micros(LEASE / 3) && held > 0;
+        let short = in_flight(&self.known.borrow().0, self.now()) >= self.gate.limits.concurrency;
+        if due || (short && stated > held) {
+            self.change(|state, now| Some(restate(state.clone(), &self.name, held, now))).await;
+            self.stated.set((held, self.gate.clockwork.now()));
+        }
+    }
+
+    fn use_slot(self: &Rc<Self>, slot: Nanos) {
+        self.held.set(self.held.get() + 1);
+        self.gate.checks.borrow_mut().slots.push(slot);
+        let this = Rc::clone(self);
+        self.gate.clockwork.spawn(self.process, async move {
+            this.gate.sleep(micros(slot.since(this.now()))).await;
+            let late = this.now().since(slot);
+            let latest =
+                this.gate.limits.interval.duration().clamp(Duration::from_millis(10), Duration::from_millis(250));
+            let closed = this.known.borrow().0.closed(this.now()).is_some();
+            if !closed && (late <= latest || !this.gate.rules.keep(Rule::MissedSlotsAreGivenUp)) {
+                this.call().await;
+            }
+            this.held.set(this.held.get() - 1);
+        });
+    }
+
+    async fn call(&self) {
+        let gate = &self.gate;
+        let call =
+            gate.checks.borrow_mut().sent(self.process, gate.clockwork.now(), gate.limits.concurrency, gate.spread);
+        gate.sleep(gate.chance.one_of(&[5_000, 200_000, 3 * SECOND, 22 * SECOND])).await;
+        gate.checks.borrow_mut().over(call);
+        if gate.once_in(30) {
+            let until = gate.chance.percent(50).then(|| self.now().after(Duration::from_millis(1_500)));
+            self.change(|state, now| close(state, until, now, Duration::from_secs(3_600)).0).await;
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap()
+}
