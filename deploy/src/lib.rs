@@ -3,6 +3,7 @@
 mod admin;
 pub mod broker;
 pub mod cli;
+mod demo;
 mod entry;
 mod roles;
 pub mod scripted;
