@@ -32,7 +32,7 @@ pub(crate) async fn demo(json: bool) -> Result<(), Failure> {
     let config = cast.config();
     start_log(&config)?;
     let show = Show::new(json);
-    show.line(&announcement());
+    show.line(announcement());
     let played = stage::on_stage(config, &stop, async |api| Box::pin(play(&api, &cast, &show)).await).await?;
     let Some(seen) = played else {
         return Err(Failure::Failed(anyhow!("the demo was stopped before its end; nothing is left of it")));
@@ -77,8 +77,19 @@ fn failed(seen: &Seen) -> Vec<String> {
     expected.failed()
 }
 
-fn announcement() -> String {
-    "sluice demo: about 20 seconds, on this machine only. A NATS server in a temporary directory, a gateway, a worker\n\
-     and a delivery are real; the providers that they call are scripted. All times are measured.\n"
-        .to_owned()
+fn announcement() -> &'static str {
+    "sluice demo takes about 20 seconds and stays on this machine. A broker, a gateway, a worker and a\n\
+     delivery run for real; the providers that they call are scripted. All times are measured.\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_fits_a_terminal_of_a_hundred_columns() {
+        let said = [announcement(), &race::announcement(), &storm::announcement()].join("\n");
+        let widest = said.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+        assert!(widest.chars().count() <= show::WIDTH, "{widest}");
+    }
 }

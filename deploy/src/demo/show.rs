@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 /// How wide the output is at most.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// Where things are shown.
 pub(super) struct Show {

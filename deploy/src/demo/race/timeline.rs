@@ -102,8 +102,8 @@ fn of_provider(seen: &RaceSeen, branch: usize) -> Vec<Line> {
 fn first_sent(seen: &RaceSeen, branch: usize, sent: Duration) -> String {
     let Some(before) = branch.checked_sub(1) else { return "sent".to_owned() };
     let (name, calls) = (PROVIDERS[before], &seen.providers[before]);
-    let answers = calls.iter().filter_map(|call| call.answer);
-    if let Some((_, status)) = answers.filter(|(at, _)| *at <= sent).next_back() {
+    let mut answers = calls.iter().filter_map(|call| call.answer);
+    if let Some((_, status)) = answers.rfind(|(at, _)| *at <= sent) {
         return format!("sent, because {name} answered {status}");
     }
     match calls.first() {

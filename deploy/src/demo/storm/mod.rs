@@ -102,7 +102,7 @@ async fn tell(cast: &Cast, ended: &Ended, show: &Show, zero: Instant) -> ! {
 /// What is about to happen, in words.
 pub(super) fn announcement() -> String {
     format!(
-        "2. A 429 storm\n\n   {JOBS} requests at once for a destination that allows {ALLOWED} a second and answers 429 above that: as jobs\n   \
-         of Sluice, and beside it from {JOBS} plain clients that retry by themselves, at an equal destination.\n"
+        "2. A 429 storm\n\n   {JOBS} requests at once for a destination that allows {ALLOWED} a second and answers 429 above that: as\n   \
+         jobs of Sluice; and, at its twin, from {JOBS} plain clients that retry by themselves, {TRIES} tries each.\n"
     )
 }

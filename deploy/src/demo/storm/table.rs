@@ -5,7 +5,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::plain::TRIES;
 use super::seen::StormSeen;
 
 /// The least time that so many calls take at this rate, the first one going at once.
@@ -20,7 +19,7 @@ pub(crate) fn table(seen: &StormSeen, per_second: u16) -> String {
     let least = in_seconds(ideal(jobs, per_second));
     let rows = [
         ("requests that succeeded".to_owned(), count(seen.succeeded_once()), count(seen.clients.succeeded)),
-        (format!("requests lost, after {TRIES} tries"), count(seen.lost()), count(seen.clients.gave_up)),
+        ("requests lost".to_owned(), count(seen.lost()), count(seen.clients.gave_up)),
         ("calls that the destination got".to_owned(), count(seen.sluice.all), count(seen.plain.all)),
         ("calls that it answered 429".to_owned(), count(seen.sluice.answered_429), count(seen.plain.answered_429)),
         ("webhooks received".to_owned(), count(seen.webhooks()), "-".to_owned()),

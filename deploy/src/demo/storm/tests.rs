@@ -71,7 +71,7 @@ fn the_ideal_is_the_waits_between_the_calls() {
 fn the_table_sets_both_sides_beside_each_other() {
     let expected = "                                           Sluice     plain clients
    requests that succeeded                    200               100
-   requests lost, after 5 tries                 0               100
+   requests lost                                0               100
    calls that the destination got             201               860
    calls that it answered 429                   1               760
    webhooks received                          200                 -
