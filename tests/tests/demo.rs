@@ -101,7 +101,7 @@ fn a_demo_that_is_interrupted_ends_with_1_and_leaves_nothing_behind() {
 /// Reads what it says until a provider was called.
 fn until_the_race_runs(child: &mut Child) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let called = lines.map_while(Result::ok).any(|line| line.contains("openrouter") && line.contains("429"));
+    let called = lines.map_while(Result::ok).any(|line| line.contains("ms  openrouter  429"));
     assert!(called, "it ended before");
 }
 

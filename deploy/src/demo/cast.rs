@@ -22,8 +22,9 @@ pub(super) const RETRY_AFTER: u64 = 2;
 
 /// How many calls a second the destinations of the storm allow.
 pub(super) const ALLOWED: u16 = 20;
-/// Calls that keep this rate exactly arrive a little early or late: so much is forgiven, to Sluice and to plain clients.
-const FORGIVEN: Duration = Duration::from_millis(100);
+/// Calls that keep this rate exactly arrive a little early or late: the time of one call is forgiven, to Sluice and to
+/// plain clients alike.
+const FORGIVEN: Duration = Duration::from_millis(50);
 
 /// Everybody but Sluice.
 pub(super) struct Cast {

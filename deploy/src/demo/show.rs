@@ -1,6 +1,7 @@
 //! What the user of the demo sees while it runs: lines on standard output, or none with `--json`; progress on standard
 //! error where that is a terminal.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ pub(super) const WIDTH: usize = 100;
 pub(super) struct Show {
     text: bool,
     progress: bool,
+    /// Whether progress stands on the terminal.
+    stands: Cell<bool>,
 }
 
 impl Show {
     /// As text, unless `json` is wanted.
     pub(super) fn new(json: bool) -> Self {
-        Self { text: !json, progress: io::stderr().is_terminal() }
+        Self { text: !json, progress: io::stderr().is_terminal(), stands: Cell::new(false) }
     }
 
     /// A line, or several. A reader that went away does not end us.
@@ -28,7 +31,8 @@ impl Show {
 
     /// What is going on, in the place of what was going on before; nothing clears it.
     pub(super) fn progress(&self, text: &str) {
-        if self.progress {
+        if self.progress && (self.stands.get() || !text.is_empty()) {
+            self.stands.set(!text.is_empty());
             let text: String = text.chars().take(WIDTH - 1).collect();
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         }

@@ -75,14 +75,16 @@ async fn on_broker<T>(
     roles.delivery()?;
     let mut running = Box::pin(roles.until_stopped(Some(broker)));
     tokio::select! {
+        // Whoever plays sees a system that is told to stop, or that failed, as one that does not answer: that is no news.
+        biased;
+        // By now nobody plays any more, so that the gateway has no client to wait for.
+        () = stop.cancelled() => running.await.map(|()| None),
+        ended = &mut running => ended.map(|()| None),
         played = play(Api::new(base)) => {
             end.cancel();
             running.await?;
             Ok(Some(played?))
         }
-        // By now nobody plays any more, so that the gateway has no client to wait for.
-        () = stop.cancelled() => running.await.map(|()| None),
-        ended = &mut running => ended.map(|()| None),
     }
 }
 
