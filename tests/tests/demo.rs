@@ -53,7 +53,7 @@ fn race(race: &Value) {
         at("openrouter", "429"),
         at("openai", "sent, because openrouter answered 429"),
         at("openrouter", "sent again"),
-        at("anthropic", "sent, because openai is silent"),
+        at("anthropic", "sent, because openai was silent"),
         at("anthropic", "200, wins"),
         at("openai", "cancelled, connection closed"),
         at("openrouter", "cancelled, not called again"),

@@ -125,8 +125,8 @@ fn show_new(show: &Show, seen: &RaceSeen, shown: usize, now: Duration) -> usize 
 pub(super) fn announcement() -> String {
     let [first, second, third] = PROVIDERS;
     format!(
-        "1. A race\n\n   One job: ask {first}. At its 429 or 500, {second} races it at once; when {second} is silent for\n   \
-         {patience} s, {third} races both. The first good answer wins, the others are cancelled.\n",
+        "1. A race\n\n   One job: ask {first}. If that answers 429 or 500, ask {second} at once, too; if {second} is\n   \
+         silent for {patience} s, {third}. The first good answer wins, the others are cancelled.\n",
         patience = PATIENCE.as_secs()
     )
 }

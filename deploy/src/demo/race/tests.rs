@@ -75,7 +75,7 @@ fn the_timeline_tells_the_race_in_its_order() {
         "104 openai sent, because openrouter answered 429",
         "2105 openrouter sent again",
         "2205 openrouter 429",
-        "3107 anthropic sent, because openai is silent for 3003 ms",
+        "3107 anthropic sent, because openai was silent for 3003 ms",
         "3207 anthropic 200, wins",
         "3211 openai cancelled, connection closed",
         "3215 webhook received: success from anthropic, answered 200",

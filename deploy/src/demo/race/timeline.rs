@@ -107,7 +107,7 @@ fn first_sent(seen: &RaceSeen, branch: usize, sent: Duration) -> String {
         return format!("sent, because {name} answered {status}");
     }
     match calls.first() {
-        Some(call) => format!("sent, because {name} is silent for {} ms", millis(sent.saturating_sub(call.sent))),
+        Some(call) => format!("sent, because {name} was silent for {} ms", millis(sent.saturating_sub(call.sent))),
         None => "sent".to_owned(),
     }
 }
