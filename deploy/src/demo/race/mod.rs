@@ -125,8 +125,8 @@ fn show_new(show: &Show, seen: &RaceSeen, shown: usize, now: Duration) -> usize 
 pub(super) fn announcement() -> String {
     let [first, second, third] = PROVIDERS;
     format!(
-        "1. A race\n\n   One job: ask {first}. If that answers 429 or 500, ask {second} at once, too; if {second} is\n   \
-         silent for {patience} s, {third}. The first good answer wins, the others are cancelled.\n",
+        "1. A race\n\n   One job: ask {first}. If it answers 429 or 500, ask {second} at once and try {first} again.\n   \
+         If {second} is silent for {patience} s, ask {third}, too. The first good answer wins, the rest is cancelled.\n",
         patience = PATIENCE.as_secs()
     )
 }
