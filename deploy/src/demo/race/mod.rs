@@ -126,7 +126,7 @@ pub(super) fn announcement() -> String {
     let [first, second, third] = PROVIDERS;
     format!(
         "1. A race\n\n   One job: ask {first}. If it answers 429 or 500, ask {second} at once and try {first} again.\n   \
-         If {second} is silent for {patience} s, ask {third}, too. The first good answer wins, the rest is cancelled.\n",
+         If {second} is silent for {patience} s, ask {third} too. The first good answer wins; others are cancelled.\n",
         patience = PATIENCE.as_secs()
     )
 }
