@@ -1,3 +1,4 @@
 //! stub
+pub mod deliver;
 pub mod gate;
 pub mod sweep;

@@ -106,6 +106,25 @@ impl Topology {
         self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
     }
 
+    /// Makes the consumer of results again where the broker lost it.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_results_consumer(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+        let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        self.consume(nats, &self.results_stream(), self.results_consumer(), self.results_filter(), options).await
+    }
+
+    /// Makes the consumer of webhooks whose time has come again where the broker lost it.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_deliveries_consumer(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+        let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        let (stream, filter) = (self.deliveries_stream(), self.deliveries_due_filter());
+        self.consume(nats, &stream, self.deliveries_consumer(), filter, options).await
+    }
+
     /// The first start writes the settings, every later one compares.
     async fn agree(&self, nats: &Nats) -> Result<(), CreateError> {
         let bucket = nats.bucket::<Settings>(&self.queues_bucket());

@@ -1,0 +1,137 @@
+//! What was not taken: tried again on schedule, or given up as a dead letter.
+
+use std::time::Duration;
+
+use sluice::scripted::Script;
+use sluice_shared::domain::delivery::{Delivery, Schedule, WebhookState};
+use sluice_shared::domain::event::What;
+use sluice_shared::wire;
+
+use crate::rig::{DEADLINE, Rig, options, until};
+
+#[tokio::test]
+async fn what_failed_is_tried_again_under_the_same_id_with_its_attempt_counted_up() {
+    let rig = Rig::start().await;
+    rig.receiver.answer([
+        Script::answer(500),
+        Script::answer(302).header("location", rig.receiver.at("/other")),
+        Script::answer(204),
+    ]);
+    let service = rig.serve(options()).await;
+    let result = rig.result("k");
+    rig.publish(&result).await;
+    let posts = rig.receiver.wait_for_posts(result.job.as_str(), 3, DEADLINE).await.unwrap();
+    for (attempt, post) in (1..).zip(&posts) {
+        assert_eq!(post.payload["delivery"]["attempt"], attempt);
+        assert_eq!(post.call.header("webhook-id"), Some(result.event_id(0).as_str()));
+        assert_eq!(post.call.path, "/webhook", "a redirect was followed");
+    }
+    for pair in posts.windows(2) {
+        assert!(pair[1].call.at - pair[0].call.at >= Duration::from_millis(300), "too soon");
+    }
+    rig.wait_until_let_go(&result).await;
+    let state = rig.wait_for_state(&result, |state| matches!(state, WebhookState::Delivered { .. })).await;
+    assert!(matches!(state, WebhookState::Delivered { attempt: 3, .. }), "{state:?}");
+    let failed = rig.wait_for_event(&result, "undelivered").await;
+    assert!(matches!(failed.what, What::Undelivered { webhook: 0, attempt: 2, again_at: Some(_) }), "{failed:?}");
+    assert!(service.counts("sluice_webhooks_total{result=\"retry\"} 2"));
+}
+
+#[tokio::test]
+async fn what_is_gone_is_a_dead_letter_at_once_with_the_reason_and_all_that_it_takes_to_try_again() {
+    let rig = Rig::start().await;
+    rig.receiver.answer([Script::answer(410)]);
+    let service = rig.serve(options()).await;
+    let result = rig.result("k");
+    rig.publish(&result).await;
+    let letter = rig.wait_for_dead_letter(&result, 0).await;
+    assert!(letter.headers.contains("Sluice-Reason: answered 410\r\n"), "{}", letter.headers);
+    let expected = Delivery { result: result.clone(), webhook: 0, attempt: 1, postponed: 0 };
+    assert_eq!(wire::decode::<Delivery>(&letter.payload).unwrap(), expected);
+    rig.wait_until_let_go(&result).await;
+    let state = rig.known(&result).await.unwrap().webhooks.remove(0);
+    assert!(matches!(&state, WebhookState::Dead { reason, attempt: 1, .. } if reason == "answered 410"), "{state:?}");
+    assert_eq!(
+        rig.wait_for_event(&result, "undelivered").await.what,
+        What::Undelivered { webhook: 0, attempt: 1, again_at: None }
+    );
+    assert_eq!(rig.receiver.all_posts().len(), 1);
+    for line in ["sluice_webhooks_total{result=\"dead\"} 1", "sluice_messages_set_aside_total 1"] {
+        assert!(service.counts(line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_at_every_try_is_a_dead_letter_after_the_last() {
+    let rig = Rig::start().await;
+    rig.receiver.answer([Script::close(), Script::answer(503), Script::hang()]);
+    let mut options = options();
+    options.timeout = Duration::from_millis(700);
+    let _service = rig.serve(options).await;
+    let result = rig.result("k");
+    rig.publish(&result).await;
+    let letter = rig.wait_for_dead_letter(&result, 0).await;
+    let reason = "Sluice-Reason: given up after 3 tries: no answer within 700ms\r\n";
+    assert!(letter.headers.contains(reason), "{}", letter.headers);
+    rig.wait_until_let_go(&result).await;
+    // The client repeats by itself what a closed connection surely kept from being read; ours are told by the attempt.
+    let last = rig.receiver.posts(result.job.as_str()).pop().unwrap();
+    assert_eq!(last.payload["delivery"]["attempt"], 3);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_asks_for_time_gets_it() {
+    let rig = Rig::start().await;
+    rig.receiver.answer([Script::answer(503).header("retry-after", "2"), Script::answer(200)]);
+    let _service = rig.serve(options()).await;
+    let result = rig.result("k");
+    rig.publish(&result).await;
+    let posts = rig.receiver.wait_for_posts(result.job.as_str(), 2, DEADLINE).await.unwrap();
+    assert!(posts[1].call.at - posts[0].call.at >= Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn an_error_says_what_went_wrong_and_shows_no_secret() {
+    let rig = Rig::start().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let result = crate::rig::to(&[format!("http://{closed}/in?token=topsecret")], "k");
+    let mut options = options();
+    options.schedule = Schedule { pauses: vec![Duration::from_secs(600)], jitter: 0.0 };
+    let _service = rig.serve(options).await;
+    rig.publish(&result).await;
+    let state = rig.wait_for_state(&result, |state| matches!(state, WebhookState::Waiting { .. })).await;
+    let WebhookState::Waiting { attempt: 2, last_error: Some(error), .. } = state else { panic!("{state:?}") };
+    assert!(error.contains("refused") && !error.contains("topsecret") && !error.contains("/in"), "{error}");
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_read_is_a_dead_letter_and_a_newer_one_is_left_to_someone_newer() {
+    let rig = Rig::start().await;
+    let topology = rig.nats().topology();
+    let (newer, broken) = (rig.result("newer"), rig.result("broken"));
+    let subject = |result: &sluice_shared::domain::result::JobResult| topology.result(&result.tenant, &result.job);
+    rig.nats().publish(subject(&newer), async_nats::HeaderMap::new(), vec![99, 1].into()).await.unwrap();
+    let stored =
+        rig.nats().publish(subject(&broken), async_nats::HeaderMap::new(), vec![1, 0xc1].into()).await.unwrap();
+    let _service = rig.serve(options()).await;
+    let dead = topology.dead("message", "default", &format!("{}.{}", topology.results_stream(), stored.sequence));
+    let letter = rig.wait_for(&topology.dead_stream(), &dead).await;
+    assert_eq!(&letter.payload[..], [1, 0xc1]);
+    rig.wait_until_let_go(&broken).await;
+    until("the newer message to be handed back", async || {
+        let consumer = rig
+            .nats()
+            .jetstream()
+            .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(
+                topology.results_consumer(),
+                topology.results_stream(),
+            )
+            .await
+            .unwrap();
+        (consumer.cached_info().num_ack_pending == 1 && consumer.cached_info().delivered.consumer_sequence >= 2)
+            .then_some(())
+    })
+    .await;
+    assert!(rig.newest(&topology.results_stream(), &subject(&newer)).await.is_some());
+    assert_eq!(rig.receiver.all_posts().len(), 0);
+}
