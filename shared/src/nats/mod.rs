@@ -8,6 +8,7 @@ pub mod dead;
 pub mod deliveries;
 pub mod guarded;
 pub mod hand_over;
+pub mod heads;
 pub mod publish;
 pub mod pull;
 pub mod read;

@@ -15,7 +15,7 @@ impl Process {
     fn start(rig: &Rig, config: &std::path::Path) -> Self {
         let mut command = Command::new(program());
         command.args(["delivery", "--nats", rig.broker.url(), "--metrics", "127.0.0.1:0", "--config"]).arg(config);
-        Self(command.stdout(Stdio::null()).spawn().unwrap())
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// Ends it at once, as `kill -9` does.

@@ -6,7 +6,8 @@ use sluice::scripted::Script;
 use sluice_shared::clock;
 use sluice_shared::domain::delivery::{Quorum, WebhookState};
 use sluice_shared::domain::result::JobResult;
-use sluice_shared::nats::pull::{Pulled, Puller};
+use sluice_shared::nats::dead::REASON;
+use sluice_shared::nats::pull::{Generation, Pulled, Puller};
 
 use crate::rig::{DEADLINE, Rig, options, to};
 
@@ -14,7 +15,10 @@ use crate::rig::{DEADLINE, Rig, options, to};
 async fn hold_and_die(rig: &Rig, result: &JobResult, webhooks: Vec<WebhookState>) {
     rig.publish(result).await;
     let topology = rig.nats().topology();
-    let mut puller = Puller::open(rig.nats(), &topology.results_stream(), topology.results_consumer()).await.unwrap();
+    let mut puller =
+        Puller::open(rig.nats(), &topology.results_stream(), topology.results_consumer(), &Generation::default())
+            .await
+            .unwrap();
     puller.request(1, Duration::from_secs(20)).await.unwrap();
     let Pulled::Message(message) = puller.next().await else { panic!("no message") };
     rig.remember(result, webhooks).await;
@@ -36,7 +40,7 @@ async fn a_result_that_comes_again_posts_nothing_that_is_remembered_and_publishe
     hold_and_die(&rig, &result, remembered).await;
     let _service = rig.serve(options()).await;
     let letter = rig.wait_for_dead_letter(&result, 2).await;
-    assert!(letter.headers.contains("Sluice-Reason: answered 410\r\n"), "{}", letter.headers);
+    assert_eq!(letter.header(REASON), Some("answered 410"));
     let posts = rig.receiver.wait_for_posts(result.job.as_str(), 2, DEADLINE).await.unwrap();
     rig.wait_until_let_go(&result).await;
     let seen: Vec<_> =

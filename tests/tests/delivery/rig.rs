@@ -6,7 +6,7 @@ use async_nats::HeaderMap;
 use sluice::scripted::WebhookReceiver;
 use sluice_shared::clock;
 use sluice_shared::domain::delivery::{Deliveries, Schedule, WebhookState};
-use sluice_shared::domain::event::Event;
+use sluice_shared::domain::event::{About, Event};
 use sluice_shared::domain::id::{BranchId, Incarnation, JobId, Tenant, Token};
 use sluice_shared::domain::job::{JsonText, Webhook};
 use sluice_shared::domain::outcome::{Answer, Content, Outcome, Response, Status};
@@ -128,7 +128,9 @@ impl Rig {
     }
 
     pub(crate) async fn wait_for_event(&self, result: &JobResult, kind: &str) -> Event {
-        let subject = self.nats().topology().event(&result.tenant, &result.job, kind);
+        let about = About::Webhook(0);
+        let all = self.nats().topology().events_about(&result.tenant, &result.job, &result.incarnation, about);
+        let subject = all.replace('*', kind);
         let held = self.wait_for(&self.nats().topology().events_stream(), &subject).await;
         serde_json::from_slice(&held.payload).unwrap()
     }

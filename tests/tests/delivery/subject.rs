@@ -4,6 +4,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use sluice_shared::domain::delivery::WebhookState;
+use sluice_shared::nats::dead::REASON;
 
 use crate::rig::{Rig, TRACE, options, to};
 
@@ -59,7 +60,8 @@ async fn a_stream_takes_an_outcome_and_one_that_is_full_does_not() {
     let refused = to(&["nats:full.outcomes".into()], "refused");
     rig.publish(&refused).await;
     let letter = rig.wait_for_dead_letter(&refused, 0).await;
-    assert!(letter.headers.contains("declined: maximum messages exceeded"), "{}", letter.headers);
+    let reason = letter.header(REASON).unwrap();
+    assert!(reason.contains("declined: maximum messages exceeded"), "{reason}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The shortest time that a post is put off; it doubles each time.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How often it doubles.
-const DOUBLINGS: u32 = 5;
+const DOUBLINGS: u32 = 8;
 
 /// The endpoints of this process, by scheme, host and port, or by NATS subject.
 pub(super) struct Endpoints {
@@ -226,10 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_off_again_is_put_off_for_longer_up_to_half_a_minute_or_so() {
+    fn what_is_put_off_again_is_put_off_for_longer_up_to_some_minutes() {
         assert_eq!(put_off(0, 0.5), SHORTEST);
         assert_eq!(put_off(1, 0.0), SHORTEST);
         assert_eq!(put_off(3, 1.0), Duration::from_secs(12));
-        assert_eq!(put_off(u32::MAX, 1.0), Duration::from_secs(48));
+        assert_eq!(put_off(u32::MAX, 1.0), Duration::from_secs(384));
     }
 }

@@ -46,16 +46,6 @@ impl Kind {
             Self::Due => topology.deliveries_stream(),
         }
     }
-
-    /// Whose a message is, by its subject; `_` where that does not say.
-    pub(super) fn tenant<'a>(self, topology: &Topology, subject: &'a str) -> &'a str {
-        let filter = match self {
-            Self::Result => topology.results_filter(),
-            Self::Due => topology.deliveries_due_filter(),
-        };
-        let rest = subject.strip_prefix(filter.trim_end_matches('>')).unwrap_or_default();
-        rest.split('.').next().filter(|tenant| !tenant.is_empty()).unwrap_or("_")
-    }
 }
 
 impl Hand {
@@ -110,25 +100,5 @@ impl Made {
                 WebhookState::Untried | WebhookState::Waiting { .. } | WebhookState::Delivered { .. },
             ) => Some(Webhook::Retry),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sluice_shared::topology::Settings;
-
-    #[test]
-    fn the_tenant_of_a_message_is_read_off_its_subject() {
-        let topology = Topology::new(Settings {
-            prefix: "sluice".into(),
-            shards: 1,
-            record_buckets: 1,
-            replicas: 1,
-            consumers_in_memory: false,
-        });
-        assert_eq!(Kind::Result.tenant(&topology, "sluice.results.acme.job_1"), "acme");
-        assert_eq!(Kind::Due.tenant(&topology, "sluice.deliveries.due.acme.job_1.x.0"), "acme");
-        assert_eq!(Kind::Due.tenant(&topology, "sluice.results.acme.job_1"), "_");
     }
 }

@@ -85,7 +85,7 @@ impl Handler {
         match done {
             Ok(()) => LetGo::Ack,
             Err(Undone::Unreadable(Unreadable::Newer(_))) => LetGo::HandBack(LEFT_TO_NEWER),
-            Err(Undone::Unreadable(Unreadable::Malformed(why))) => self.bury(kind, message, &why).await,
+            Err(Undone::Unreadable(Unreadable::Malformed(why))) => self.bury(message, &why).await,
             Err(error @ (Undone::FollowUp(_) | Undone::NotMoved(_) | Undone::NotRemembered(_))) => {
                 tracing::warn!(%error, "a webhook's message is left to come again");
                 LetGo::Leave
@@ -121,7 +121,7 @@ impl Handler {
         for &webhook in &hand.about {
             self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
         }
-        if made.is_empty() {
+        if made.is_empty() && !hand.about.is_empty() {
             self.metrics.dropped();
         }
         Ok(())

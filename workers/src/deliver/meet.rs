@@ -2,12 +2,13 @@
 
 use sluice_shared::clock;
 use sluice_shared::domain::delivery::{Deliveries, Demand, SOONEST};
+use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::dead::{DeadKind, DeadLetter};
 use sluice_shared::nats::guarded::{Moved, NotMoved};
 use sluice_shared::wire;
 
-use super::hand::{Hand, Kind, Made};
+use super::hand::{Hand, Made};
 use super::handle::{Handler, LetGo};
 
 impl Handler {
@@ -54,31 +55,23 @@ impl Handler {
                 self.metrics.webhook(counted, one.took);
             }
             if let Some(what) = one.one.event(one.webhook, after) {
-                self.effects.tell(&hand.result.tenant, &hand.result.job, one.one.at, what).await;
+                let JobResult { tenant, job, incarnation, .. } = &hand.result;
+                self.effects.tell(tenant, job, incarnation, one.one.at, what).await;
             }
         }
     }
 
     /// Keeps a message that nobody can read where an operator finds it, as it is.
-    pub(super) async fn bury(&self, kind: Kind, message: &InHand, why: &str) -> LetGo {
-        let topology = self.effects.nats().topology();
-        let letter = DeadLetter {
-            kind: DeadKind::Message,
-            tenant: kind.tenant(topology, message.subject()),
-            name: format!("{}.{}", kind.stream(topology), message.sequence()),
-            reason: why,
-            payload: message.payload().clone(),
-        };
-        match self.effects.nats().set_aside(letter).await {
-            Ok(moved) => {
-                if moved == Moved::Stored {
-                    self.metrics.set_aside();
-                }
-                tracing::error!(subject = message.subject(), why, "a message that nobody can read was set aside");
+    pub(super) async fn bury(&self, message: &InHand, why: &str) -> LetGo {
+        tracing::error!(subject = message.subject(), why, "a message is set aside");
+        match self.effects.nats().set_message_aside(message, why).await {
+            Ok(Moved::Stored) => {
+                self.metrics.set_aside();
                 LetGo::Ack
             }
+            Ok(Moved::FurtherOn) => LetGo::Ack,
             Err(error) => {
-                tracing::warn!(%error, "a message that nobody can read is left to come again");
+                tracing::warn!(%error, "a dead letter was not stored; the message comes again");
                 LetGo::Leave
             }
         }

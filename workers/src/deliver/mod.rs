@@ -62,6 +62,9 @@ struct Stop {
 ///
 /// # Errors
 /// Where it cannot start, or the connection is closed for good.
+///
+/// # Panics
+/// Where the process has no default provider of rustls installed.
 pub async fn run(
     effects: Effects,
     options: DeliveryOptions,

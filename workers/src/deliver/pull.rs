@@ -1,7 +1,7 @@
 //! One consumer: pulls as much as there is room for, keeps what is in hand alive, lets go of it.
 //!
-//! A reconnect, and silence, are a new start; a consumer that is gone is made again. Invariant: after that nothing but
-//! acks is sent for what came before, because somebody else may hold it by now.
+//! A reconnect, and silence, are a new start; a consumer that is gone is made again. Invariant: no message is held without
+//! a task that lets go of it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::ack::InHand;
-use sluice_shared::nats::pull::{PullError, Pulled, Puller};
+use sluice_shared::nats::pull::{Generation, PullError, Pulled, Puller};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::hand::Kind;
 use super::handle::{Handler, LetGo};
@@ -61,21 +60,21 @@ impl Source {
     /// # Errors
     /// Where the connection is closed for good.
     pub(super) async fn run(self) -> Result<(), PullError> {
-        let (mut hands, mut since) = (JoinSet::new(), CancellationToken::new());
+        let (mut hands, generation) = (JoinSet::new(), Generation::default());
         while !self.stop.stopping.is_cancelled() {
-            let mut puller = Puller::open(&self.nats, &self.stream(), self.consumer()).await?;
-            match self.pull(&mut puller, &mut hands, &since).await? {
+            let mut puller = Puller::open(&self.nats, &self.stream(), self.consumer(), &generation).await?;
+            match self.pull(&mut puller, &mut hands).await? {
                 Ended::Stopped => self.hand_back(&mut puller).await,
                 Ended::Lost => sleep(soon()).await,
                 Ended::Gone => {
-                    since.cancel();
-                    since = CancellationToken::new();
                     self.make_again().await;
                     sleep(soon()).await;
                 }
             }
         }
-        while hands.join_next().await.is_some() {}
+        while let Some(ended) = hands.join_next().await {
+            note(ended);
+        }
         Ok(())
     }
 
@@ -90,12 +89,7 @@ impl Source {
         }
     }
 
-    async fn pull(
-        &self,
-        puller: &mut Puller,
-        hands: &mut JoinSet<()>,
-        since: &CancellationToken,
-    ) -> Result<Ended, PullError> {
+    async fn pull(&self, puller: &mut Puller, hands: &mut JoinSet<()>) -> Result<Ended, PullError> {
         let mut asked = Instant::now();
         loop {
             let room = self.most.saturating_sub(hands.len());
@@ -108,7 +102,7 @@ impl Source {
                 () = self.stop.stopping.cancelled() => return Ok(Ended::Stopped),
                 Some(ended) = hands.join_next() => note(ended),
                 pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
-                    Pulled::Message(message) => { hands.spawn(self.hold(message, since)); }
+                    Pulled::Message(message) => { hands.spawn(self.hold(message)); }
                     Pulled::Over if asked.elapsed() < REQUEST / 2 => sleep(PAUSE).await, // too many ask already
                     Pulled::Over => {}
                     Pulled::Gone => return Ok(Ended::Gone),
@@ -119,13 +113,13 @@ impl Source {
     }
 
     /// Handles a message, keeps it alive meanwhile, and lets go of it.
-    fn hold(&self, message: Box<InHand>, since: &CancellationToken) -> impl Future<Output = ()> + use<> {
-        let (handler, kind, since, every) = (Arc::clone(&self.handler), self.kind, since.clone(), self.ack_wait / 3);
+    fn hold(&self, message: Box<InHand>) -> impl Future<Output = ()> + use<> {
+        let (handler, kind, every) = (Arc::clone(&self.handler), self.kind, self.ack_wait / 3);
         async move {
             let handled = Box::pin(handler.handle(kind, &message));
             let done = tokio::select! {
                 done = handled => done,
-                never = keep_alive(&message, every, &since) => match never {},
+                never = keep_alive(&message, every) => match never {},
             };
             match done {
                 LetGo::Ack => {
@@ -133,13 +127,14 @@ impl Source {
                         tracing::debug!("an ack was not taken; what is remembered says what to do when it comes again");
                     }
                 }
-                LetGo::HandBack(after) if !since.is_cancelled() => message.nak(Some(after)).await,
-                LetGo::HandBack(_) | LetGo::Leave => {}
+                LetGo::HandBack(after) => message.nak(Some(after)).await,
+                LetGo::Leave => {}
             }
         }
     }
 
-    /// Hands back what comes until the standing request is over, and not to ourselves.
+    /// Hands back what comes until the standing request is over, and not to ourselves. (Closing the puller would end the
+    /// subscription at once, and lose what is under way until its time in hand is over.)
     async fn hand_back(&self, puller: &mut Puller) {
         while puller.outstanding() > 0 {
             let pulled = tokio::select! {
@@ -186,11 +181,9 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn keep_alive(message: &InHand, every: Duration, since: &CancellationToken) -> Infallible {
+async fn keep_alive(message: &InHand, every: Duration) -> Infallible {
     loop {
         sleep(every).await;
-        if !since.is_cancelled() {
-            message.progress().await;
-        }
+        message.progress().await;
     }
 }
