@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::PullConsumer;
 use sluice::scripted::Script;
 use sluice_shared::domain::delivery::{Delivery, Schedule, WebhookState};
 use sluice_shared::domain::event::What;
+use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::dead::REASON;
 use sluice_shared::wire;
 
-use crate::rig::{DEADLINE, Rig, options, until};
+use crate::rig::{DEADLINE, Rig, options, to, until};
 
 #[tokio::test]
 async fn what_failed_is_tried_again_under_the_same_id_with_its_attempt_counted_up() {
     let rig = Rig::start().await;
     rig.receiver.answer([
         Script::answer(500),
-        Script::answer(302).header("location", rig.receiver.at("/other")),
+        Script::answer(307).header("location", rig.receiver.at("/other")),
         Script::answer(204),
     ]);
     let service = rig.serve(options()).await;
@@ -94,7 +97,7 @@ async fn an_endpoint_that_asks_for_time_gets_it() {
 async fn an_error_says_what_went_wrong_and_shows_no_secret() {
     let rig = Rig::start().await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let result = crate::rig::to(&[format!("http://{closed}/in?token=topsecret")], "k");
+    let result = to(&[format!("http://{closed}/in?token=topsecret")], "k");
     let mut options = options();
     options.schedule = Schedule { pauses: vec![Duration::from_secs(600)], jitter: 0.0 };
     let _service = rig.serve(options).await;
@@ -105,34 +108,32 @@ async fn an_error_says_what_went_wrong_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_can_read_is_a_dead_letter_and_a_newer_one_is_left_to_someone_newer() {
+async fn messages_that_nobody_can_read_are_dead_letters_and_a_newer_one_is_left_to_someone_newer() {
     let rig = Rig::start().await;
     let topology = rig.nats().topology();
-    let (newer, broken) = (rig.result("newer"), rig.result("broken"));
-    let subject = |result: &sluice_shared::domain::result::JobResult| topology.result(&result.tenant, &result.job);
-    rig.nats().publish(subject(&newer), async_nats::HeaderMap::new(), vec![99, 1].into()).await.unwrap();
-    let stored =
-        rig.nats().publish(subject(&broken), async_nats::HeaderMap::new(), vec![1, 0xc1].into()).await.unwrap();
+    let (newer, broken, odd) = (rig.result("newer"), rig.result("broken"), rig.result("odd"));
+    let of_result = |result: &JobResult| topology.result(&result.tenant, &result.job);
+    let odd = Delivery { result: odd, webhook: 9, attempt: 2, postponed: 0 };
+    for (subject, payload) in [
+        (of_result(&newer), vec![99, 1].into()),
+        (of_result(&broken), vec![1, 0xc1].into()),
+        (topology.delivery_due(&odd.chain()), wire::encode(&odd)),
+    ] {
+        rig.nats().publish(subject, HeaderMap::new(), payload).await.unwrap();
+    }
     let _service = rig.serve(options()).await;
-    let name = format!("results.default.{}.{}", broken.job, stored.sequence);
-    let dead = topology.dead("message", "_", &name);
-    let letter = rig.wait_for(&topology.dead_stream(), &dead).await;
-    assert_eq!(&letter.payload[..], [1, 0xc1]);
+    for (name, payload) in [("results.>", vec![1, 0xc1].into()), ("deliveries.due.>", wire::encode(&odd))] {
+        let letter = rig.wait_for(&topology.dead_stream(), &topology.dead("message", "_", name)).await;
+        assert_eq!(letter.payload, payload);
+    }
     rig.wait_until_let_go(&broken).await;
-    until("the newer message to be handed back", async || {
-        let consumer = rig
-            .nats()
-            .jetstream()
-            .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(
-                topology.results_consumer(),
-                topology.results_stream(),
-            )
-            .await
-            .unwrap();
-        (consumer.cached_info().num_ack_pending == 1 && consumer.cached_info().delivered.consumer_sequence >= 2)
-            .then_some(())
+    rig.wait_until_let_go(&odd.result).await;
+    until("the newer message to be handed out again", async || {
+        let (consumer, stream) = (topology.results_consumer(), topology.results_stream());
+        let consumer: PullConsumer = rig.nats().jetstream().get_consumer_from_stream(consumer, stream).await.unwrap();
+        (consumer.cached_info().num_redelivered == 1).then_some(())
     })
     .await;
-    assert!(rig.newest(&topology.results_stream(), &subject(&newer)).await.is_some());
-    assert_eq!(rig.receiver.all_posts().len(), 0);
+    assert!(rig.newest(&topology.results_stream(), &of_result(&newer)).await.is_some());
+    assert!(rig.receiver.all_posts().is_empty());
 }

@@ -50,6 +50,9 @@ async fn what_was_put_off_is_posted_once_with_its_first_attempt_when_the_endpoin
         rig.receiver.wait_for_job(result.job.as_str(), DEADLINE).await.unwrap();
         rig.wait_until_let_go(result).await;
     }
+    let last = &results[5];
+    let state = rig.wait_for_state(last, |state| !matches!(state, WebhookState::Waiting { .. })).await;
+    assert!(matches!(state, WebhookState::Delivered { attempt: 1, .. }), "{state:?}");
     let posts = rig.receiver.all_posts();
     assert_eq!(posts.len(), 6);
     assert!(posts.iter().all(|post| post.payload["delivery"]["attempt"] == 1), "being put off is no attempt");

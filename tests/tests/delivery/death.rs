@@ -1,12 +1,18 @@
-//! A real `sluice delivery` that is killed in the middle of a post.
+//! Services that die: a real process in the middle of a post, and services that break off anywhere.
 
+use std::collections::HashSet;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sluice::scripted::Script;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use sluice::scripted::{Rule, Script};
+use sluice_shared::domain::delivery::WebhookState;
+use sluice_shared::domain::result::JobResult;
 use sluice_tests::program;
+use tokio::time::sleep;
 
-use crate::rig::{DEADLINE, Rig};
+use crate::rig::{DEADLINE, Rig, options};
 
 /// A `sluice delivery` process, killed when it is dropped.
 struct Process(Child);
@@ -52,4 +58,47 @@ async fn a_post_whose_process_was_killed_is_made_again_by_the_next_under_the_sam
     assert_eq!(posts[0].call.header("webhook-id"), posts[1].call.header("webhook-id"));
     assert_eq!(posts[0].payload, posts[1].payload, "nobody knew of the first try");
     assert_eq!(rig.receiver.posts(result.job.as_str()).len(), 2);
+}
+
+/// Dropped, a service breaks off at whatever it was waiting for: between any two steps.
+#[tokio::test]
+async fn services_that_break_off_anywhere_lose_nothing() {
+    let seed = rand::random();
+    eprintln!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let rig = Rig::start().await;
+    let (nats, ack_wait) = (rig.nats(), Duration::from_secs(2));
+    nats.topology().create_results_consumer(nats, ack_wait).await.unwrap();
+    nats.topology().create_deliveries_consumer(nats, ack_wait).await.unwrap();
+    rig.receiver.destination().on(
+        "*",
+        Rule::choose(|_, seen| match seen % 5 {
+            0 => Script::answer(500),
+            1 => Script::answer(429).header("retry-after", 1),
+            2 => Script::answer(200).after(Duration::from_millis(100)),
+            _ => Script::answer(200),
+        }),
+    );
+    let mut options = options();
+    (options.ack_wait, options.per_endpoint) = (ack_wait, 2);
+    options.schedule.pauses = vec![Duration::from_millis(250); 20];
+    let results: Vec<JobResult> = (0..60).map(|n| rig.result(&n.to_string())).collect();
+    for chunk in results.chunks(5) {
+        for result in chunk {
+            rig.publish(result).await;
+        }
+        let _service = rig.serve(options.clone()).await;
+        sleep(Duration::from_millis(random.random_range(5..250))).await;
+    }
+    let _service = rig.serve(options).await;
+    for result in &results {
+        rig.wait_until_let_go(result).await;
+        let remembered = rig.known(result).await.map(|mut known| known.webhooks.remove(0));
+        assert!(matches!(remembered, None | Some(WebhookState::Delivered { .. })), "{remembered:?}");
+    }
+    let taken = |calls: &[sluice::scripted::Call]| {
+        let taken = calls.iter().filter(|call| call.status == Some(200));
+        taken.filter_map(|call| call.json()?.get("job_id")?.as_str().map(str::to_owned)).collect::<HashSet<_>>()
+    };
+    assert_eq!(rig.receiver.destination().look(taken).len(), results.len());
 }

@@ -1,17 +1,17 @@
 //! The first try: what is posted, and what is left behind.
 
-use std::time::Duration;
-
 use serde_json::json;
-use sluice::scripted::Script;
+use sluice::scripted::{Call, Script};
+use sluice_shared::clock;
 use sluice_shared::domain::event::What;
+use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::domain::outcome::{Outcome, Reason, Status};
+use sluice_shared::domain::result::FollowUp;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::Submission;
 use sluice_shared::nats::records::Found;
-use sluice_shared::{clock, domain::id::Tenant};
 
-use crate::rig::{DEADLINE, Rig, TRACE, options, to, until};
+use crate::rig::{DEADLINE, Rig, TRACE, options, to, until, with_body};
 
 #[tokio::test]
 async fn an_outcome_is_posted_whole_with_its_headers_and_leaves_nothing_behind() {
@@ -65,11 +65,13 @@ async fn each_webhook_of_a_job_gets_the_outcome_under_an_id_of_its_own() {
 async fn of_an_endless_answer_only_a_little_is_read_and_its_status_counts() {
     let rig = Rig::start().await;
     rig.receiver.answer([Script::answer(200).filled(1 << 40)]);
-    let _service = rig.serve(options()).await;
+    let mut options = options();
+    options.timeout = 4 * DEADLINE;
+    let _service = rig.serve(options).await;
     let result = rig.result("k");
     rig.publish(&result).await;
     rig.wait_until_let_go(&result).await;
-    let left = |calls: &[sluice::scripted::Call]| calls.len() == 1 && calls[0].dropped_at.is_some();
+    let left = |calls: &[Call]| calls.len() == 1 && calls[0].dropped_at.is_some();
     rig.receiver.destination().wait_for(left, DEADLINE).await.unwrap();
 }
 
@@ -77,13 +79,8 @@ async fn of_an_endless_answer_only_a_little_is_read_and_its_status_counts() {
 async fn a_result_of_several_mebibytes_arrives_whole() {
     let rig = Rig::start().await;
     let _service = rig.serve(options()).await;
-    let mut result = rig.result("k");
     let long = "x".repeat(4 << 20);
-    if let Some(answer) = &mut result.outcome.answer
-        && let sluice_shared::domain::outcome::Content::Response(response) = &mut answer.content
-    {
-        response.body = long.clone().into();
-    }
+    let result = with_body(rig.result("k"), long.clone().into_bytes());
     rig.publish(&result).await;
     let post = rig.receiver.wait_for_job(result.job.as_str(), DEADLINE).await.unwrap();
     assert!(post.payload["response"]["body"] == long, "another body");
@@ -101,7 +98,7 @@ async fn a_follow_up_is_submitted_once_though_its_result_is_handled_twice() {
     let parent = rig.effects.submit(parent).await.unwrap();
 
     let mut result = to(&[], "parent");
-    result.follow_up = Some((sluice_shared::domain::result::FollowUp::OnSuccess, follow_up));
+    result.follow_up = Some((FollowUp::OnSuccess, follow_up));
     let service = rig.serve(options()).await;
     rig.publish_as(&result, "first").await;
     rig.publish_as(&result, "second").await;
@@ -111,11 +108,11 @@ async fn a_follow_up_is_submitted_once_though_its_result_is_handled_twice() {
     until("both handlings", async || (submitted("accepted") && submitted("duplicate")).then_some(())).await;
 
     let key = format!("{}:{}:on_success", result.job, result.incarnation);
-    let child = sluice_shared::domain::id::JobId::derive(&tenant, &key);
+    let child = JobId::derive(&tenant, &key);
     let Found::Record(record, _) = rig.effects.records().read(&child).await.unwrap() else { panic!("not submitted") };
     assert_eq!((record.key.as_str(), record.traceparent.as_deref()), (key.as_str(), Some(TRACE)));
     let mut stream = rig.nats().jetstream().get_stream(rig.nats().topology().jobs_stream(0)).await.unwrap();
     assert_eq!(stream.info().await.unwrap().state.messages, 2, "the work of the parent and of one follow-up");
     assert_ne!(parent.job, child);
-    tokio::time::timeout(Duration::from_secs(20), service.stop()).await.unwrap();
+    service.stop().await;
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use sluice::scripted::Script;
 use sluice_shared::clock;
-use sluice_shared::domain::delivery::{Quorum, WebhookState};
+use sluice_shared::domain::delivery::{Deliveries, Quorum, WebhookState};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::dead::REASON;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
+use sluice_shared::topology::Topology;
+use sluice_shared::wire;
 
 use crate::rig::{DEADLINE, Rig, options, to};
 
@@ -63,6 +66,22 @@ async fn a_result_that_is_published_again_long_after_its_settlement_is_looked_up
     rig.wait_until_let_go(&result).await;
     assert!(rig.receiver.all_posts().is_empty());
     assert!(service.counts("sluice_messages_dropped_total 1"));
+}
+
+#[tokio::test]
+async fn where_nobody_can_read_what_is_remembered_the_result_is_a_dead_letter_and_nothing_is_posted() {
+    let rig = Rig::start().await;
+    let mut result = rig.result("k");
+    result.outcome.at = clock::now().before(Duration::from_secs(90));
+    let topology = rig.nats().topology();
+    let key = Topology::key(&topology.deliveries_bucket(), &Deliveries::key(&result.job, &result.incarnation));
+    rig.nats().publish(key, HeaderMap::new(), vec![1, 0xc1].into()).await.unwrap();
+    rig.publish(&result).await;
+    let _service = rig.serve(options()).await;
+    let letter = rig.wait_for(&topology.dead_stream(), &topology.dead("message", "_", "results.>")).await;
+    assert_eq!(letter.payload, wire::encode(&result));
+    rig.wait_until_let_go(&result).await;
+    assert!(rig.receiver.all_posts().is_empty());
 }
 
 #[tokio::test]

@@ -197,6 +197,14 @@ pub(crate) fn to(urls: &[String], key: &str) -> JobResult {
     }
 }
 
+/// The same result of an answer with another body.
+pub(crate) fn with_body(mut result: JobResult, bytes: Vec<u8>) -> JobResult {
+    let content = result.outcome.answer.as_mut().map(|answer| &mut answer.content);
+    let Some(Content::Response(response)) = content else { panic!("a result without a response") };
+    response.body = bytes.into();
+    result
+}
+
 /// Asks again until there is something.
 pub(crate) async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;

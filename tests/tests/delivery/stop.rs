@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use sluice::scripted::Script;
+use sluice::scripted::{Call, Script};
 use sluice_shared::domain::delivery::WebhookState;
 use sluice_shared::domain::result::JobResult;
 use tokio::time::Instant;
 
-use crate::rig::{DEADLINE, Rig, options};
+use crate::rig::{DEADLINE, Rig, options, to, with_body};
 
 #[tokio::test]
-async fn a_post_on_the_wire_ends_and_what_comes_after_the_stop_is_handed_back() {
+async fn a_post_on_the_wire_ends_and_what_comes_after_the_stop_is_left_to_another() {
     let rig = Rig::start().await;
     rig.receiver.answer([Script::answer(200).after(Duration::from_millis(1_500))]);
     let first = rig.serve(options()).await;
@@ -18,36 +18,55 @@ async fn a_post_on_the_wire_ends_and_what_comes_after_the_stop_is_handed_back() 
     rig.publish(&slow).await;
     rig.receiver.wait_for_job(slow.job.as_str(), DEADLINE).await.unwrap();
     first.ask_to_stop();
-    // Its request for messages still stands: these reach it, and it must not keep them.
-    let later: Vec<JobResult> = (0..10).map(|n| rig.result(&n.to_string())).collect();
-    for result in &later {
-        rig.publish(result).await;
-    }
+    let later = rig.result("later");
+    rig.publish(&later).await;
     first.ended().await;
     let calls = rig.receiver.destination().all_calls();
     assert_eq!((calls.len(), calls[0].dropped_at), (1, None), "{calls:?}");
     rig.wait_until_let_go(&slow).await;
-    let begin = Instant::now();
+    assert_eq!((rig.known(&slow).await, rig.known(&later).await), (None, None));
     let _second = rig.serve(options()).await;
-    for result in &later {
-        rig.receiver.wait_for_job(result.job.as_str(), DEADLINE).await.unwrap();
+    rig.receiver.wait_for_job(later.job.as_str(), DEADLINE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_burst_that_a_stop_falls_into_is_handed_back_at_once_and_posted_once() {
+    let rig = Rig::start().await;
+    rig.receiver.answer([Script::answer(200).after(Duration::from_millis(20))]);
+    // Large enough that the broker is still sending when the stop comes.
+    let large = |n: usize| with_body(rig.result(&n.to_string()), vec![b'x'; 100 << 10]);
+    let results: Vec<JobResult> = (0..200).map(large).collect();
+    for result in &results {
+        rig.publish(result).await;
     }
-    assert!(begin.elapsed() < Duration::from_secs(12), "what was handed back came only when its time in hand was over");
-    assert_eq!(rig.known(&slow).await, None);
+    let mut options = options();
+    options.concurrency = 512;
+    let first = rig.serve(options.clone()).await;
+    rig.receiver.destination().wait_for(|calls| !calls.is_empty(), DEADLINE).await.unwrap();
+    first.stop().await;
+    let posted = rig.receiver.destination().count();
+    assert!(posted < 200, "nothing was left to hand back");
+    let begin = Instant::now();
+    let _second = rig.serve(options).await;
+    rig.receiver.destination().wait_for(|calls| calls.len() >= 200, DEADLINE).await.unwrap();
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}: some came only when their time in hand was over");
+    for result in &results {
+        rig.wait_until_let_go(result).await;
+    }
+    assert_eq!(rig.receiver.all_posts().len(), 200);
 }
 
 #[tokio::test]
 async fn after_the_grace_a_post_is_cut_and_tried_again_by_another_and_what_was_taken_is_not() {
     let rig = Rig::start().await;
     rig.receiver.destination().on("/hangs", [Script::hang(), Script::answer(200)]);
-    let result = crate::rig::to(&["/hangs", "/takes"].map(|path| rig.receiver.at(path)), "k");
+    let result = to(&["/hangs", "/takes"].map(|path| rig.receiver.at(path)), "k");
     let mut options = options();
     options.grace = Duration::from_millis(200);
     let first = rig.serve(options.clone()).await;
     rig.publish(&result).await;
-    let both = |calls: &[sluice::scripted::Call]| {
-        calls.iter().filter(|call| call.status == Some(200)).count() == 1 && calls.len() == 2
-    };
+    let both = |calls: &[Call]| calls.iter().filter(|call| call.status == Some(200)).count() == 1 && calls.len() == 2;
     rig.receiver.destination().wait_for(both, DEADLINE).await.unwrap();
     first.stop().await;
     let known = rig.known(&result).await.unwrap().webhooks;

@@ -8,6 +8,7 @@ use sluice_shared::domain::delivery::{Came, Demand, SOONEST, Try};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::effects::{self, Effects};
 use sluice_shared::nats::ack::InHand;
+use sluice_shared::nats::bucket::BucketError;
 use sluice_shared::nats::guarded::NotMoved;
 use sluice_shared::telemetry::{Metrics, Via};
 use sluice_shared::wire::{self, Unreadable};
@@ -43,7 +44,19 @@ enum Undone {
     #[error(transparent)]
     NotMoved(#[from] NotMoved),
     #[error("what is remembered of the webhooks: {0}")]
-    NotRemembered(#[from] NotRemembered),
+    NotRemembered(NotRemembered),
+}
+
+impl From<NotRemembered> for Undone {
+    /// An entry that is not for this program is as a message that is not.
+    fn from(error: NotRemembered) -> Self {
+        match error {
+            NotRemembered::Bucket(BucketError::Unreadable { why, .. }) => Self::Unreadable(why),
+            NotRemembered::Bucket(BucketError::Read(_) | BucketError::Refused(_)) | NotRemembered::Contended => {
+                Self::NotRemembered(error)
+            }
+        }
+    }
 }
 
 /// Handles messages of both kinds.

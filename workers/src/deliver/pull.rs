@@ -92,6 +92,9 @@ impl Source {
     async fn pull(&self, puller: &mut Puller, hands: &mut JoinSet<()>) -> Result<Ended, PullError> {
         let mut asked = Instant::now();
         loop {
+            while let Some(ended) = hands.try_join_next() {
+                note(ended);
+            }
             let room = self.most.saturating_sub(hands.len());
             if puller.outstanding() == 0 && room > 0 {
                 puller.request(room, REQUEST).await?;
