@@ -155,11 +155,7 @@ impl Source {
     async fn make_again(&self) {
         let topology = self.nats.topology();
         while !self.stop.stopping.is_cancelled() {
-            let made = match self.kind {
-                Kind::Result => topology.create_results_consumer(&self.nats, self.ack_wait).await,
-                Kind::Due => topology.create_deliveries_consumer(&self.nats, self.ack_wait).await,
-            };
-            match made {
+            match topology.create_fixed_consumers(&self.nats, self.ack_wait).await {
                 Ok(()) => {
                     return tracing::warn!(stream = self.stream(), "the broker had lost a consumer; it is there again");
                 }
