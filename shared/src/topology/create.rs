@@ -18,6 +18,8 @@ const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
 const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long what came due may be in hand: it is handled in milliseconds.
 const DUE_ACK_WAIT: Duration = Duration::from_secs(15);
+/// How long a durable submission may be in hand without a sign of life: taking it in needs milliseconds.
+const SUBMIT_ACK_WAIT: Duration = Duration::from_secs(30);
 /// The key of the settings in the bucket of queues.
 const SETTINGS_KEY: &str = "_topology";
 
@@ -89,12 +91,21 @@ impl Topology {
         let fixed = [
             (self.results_stream(), self.results_consumer(), self.results_filter()),
             (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
         ];
         for (stream, consumer, filter) in fixed {
             self.consume(nats, &stream, consumer, filter, options).await?;
         }
-        Ok(())
+        self.create_submit_consumer(nats).await
+    }
+
+    /// Makes the consumer of durable submissions, again where the broker lost it.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_submit_consumer(&self, nats: &Nats) -> Result<(), CreateError> {
+        let options = Options { ack_wait: SUBMIT_ACK_WAIT, dead_letter_age: Duration::ZERO };
+        // Everything in the stream: one filter has no room for two kinds of subjects.
+        self.consume(nats, &self.submit_stream(), self.submit_consumer(), String::new(), options).await
     }
 
     /// Makes the consumer of what comes due in a shard, again where the broker lost it.
@@ -220,7 +231,7 @@ impl Topology {
     fn submissions(&self) -> Stream {
         Stream {
             name: self.submit_stream(),
-            subjects: vec![format!("{}.submit.>", self.prefix())],
+            subjects: self.submit_filters().to_vec(),
             retention: RetentionPolicy::WorkQueue,
             ..self.stream()
         }

@@ -1,0 +1,250 @@
+//! The durable intake: pulls submissions that clients have stored in the broker, and takes each in as a job.
+//!
+//! A submission is acknowledged after its job is stored, or after it has become a dead letter; its key is the same each
+//! time it is handed out, so whatever happens twice is one job. Invariant: never more in hand than `at_once`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_shared::domain::id::Tenant;
+use sluice_shared::effects::SubmitError;
+use sluice_shared::nats::ack::InHand;
+use sluice_shared::nats::pull::{Pulled, Puller};
+use sluice_shared::nats::{Nats, broker_error};
+use sluice_shared::telemetry::{Metrics, Submitted, Via};
+use sluice_shared::topology::Topology;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::Options;
+use super::beside;
+use super::held::Held;
+use super::refuse::{NotTold, Refused};
+use crate::jobs::{Jobs, Refusal, counted};
+
+/// How long one request for submissions stands. A stop waits for its end, so that nothing is on its way to nobody.
+const STANDS: Duration = Duration::from_secs(1);
+/// How often a submission is tried that the broker will not take for a reason that may pass: some minutes.
+const PATIENCE: u64 = 12;
+
+/// Takes durable submissions in.
+pub(super) struct Intake {
+    pub(super) jobs: Jobs,
+    pub(super) metrics: Metrics,
+    at_once: usize,
+    grace: Duration,
+}
+
+/// Why pulling ended.
+enum Ended {
+    /// It was told to stop, and nothing is on its way any more.
+    Stopped,
+    /// The connection or the broker changed.
+    Lost,
+    /// The consumer is gone.
+    Gone,
+}
+
+/// Why a submission is not done with.
+#[derive(Debug, thiserror::Error)]
+enum NotYet {
+    #[error(transparent)]
+    NotStored(#[from] Refusal),
+    #[error(transparent)]
+    NotTold(#[from] NotTold),
+}
+
+impl Intake {
+    pub(super) fn new(jobs: Jobs, metrics: Metrics, options: Options) -> Self {
+        Self { jobs, metrics, at_once: options.intake.max(1), grace: options.grace }
+    }
+
+    pub(super) fn nats(&self) -> &Nats {
+        self.jobs.effects().nats()
+    }
+
+    /// Takes submissions in until told to stop, then lets what is in hand end.
+    pub(super) async fn run(self, stop: &CancellationToken) {
+        let intake = Arc::new(self);
+        let mut hands = Hands { tasks: JoinSet::new(), hand_back: CancellationToken::new() };
+        let mut outdated = CancellationToken::new();
+        loop {
+            match intake.pull(&mut hands, &outdated, stop).await {
+                Ok(Ended::Stopped) => break,
+                Ok(Ended::Lost) => {}
+                Ok(Ended::Gone) => {
+                    outdated.cancel();
+                    outdated = CancellationToken::new();
+                    intake.make_consumer().await;
+                }
+                Err(why) => tracing::warn!(why, "durable submissions cannot be pulled at the moment; trying again"),
+            }
+            let pause = Duration::from_millis(rand::random_range(20..200));
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+        }
+        hands.finish(intake.grace).await;
+    }
+
+    /// Pulls over one subscription until it is of no use any more.
+    async fn pull(
+        self: &Arc<Self>,
+        hands: &mut Hands,
+        outdated: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<Ended, String> {
+        let topology = self.nats().topology();
+        let (stream, consumer) = (topology.submit_stream(), topology.submit_consumer());
+        let mut puller = Puller::open(self.nats(), &stream, consumer).await.map_err(|e| e.to_string())?;
+        let stream = self.nats().jetstream().get_stream(&stream).await.map_err(|e| broker_error(&e))?;
+        let created = stream.cached_info().created;
+        loop {
+            if puller.outstanding() == 0 {
+                if stop.is_cancelled() {
+                    return Ok(Ended::Stopped);
+                }
+                let room = self.at_once.saturating_sub(hands.tasks.len());
+                // Not for every hand that gets free: requests are for many.
+                if room >= self.at_once.div_ceil(4) {
+                    puller.request(room, STANDS).await.map_err(|e| e.to_string())?;
+                }
+            }
+            tokio::select! {
+                pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
+                    Pulled::Message(message) => {
+                        let name = format!("submit-{}-{}", created.unix_timestamp_nanos(), message.sequence());
+                        let held = Held { message: *message, outdated: outdated.clone() };
+                        hands.take(Arc::clone(self), held, name);
+                    }
+                    Pulled::Over => {}
+                    Pulled::Lost => return Ok(Ended::Lost),
+                    Pulled::Gone => return Ok(Ended::Gone),
+                },
+                Some(ended) = hands.tasks.join_next() => log_broken(ended),
+                () = stop.cancelled(), if puller.outstanding() == 0 => return Ok(Ended::Stopped),
+            }
+        }
+    }
+
+    async fn make_consumer(&self) {
+        match self.nats().topology().create_submit_consumer(self.nats()).await {
+            Ok(()) => tracing::info!("the consumer of durable submissions was gone and is made again"),
+            Err(error) => tracing::warn!(%error, "the consumer of durable submissions is gone"),
+        }
+    }
+
+    /// Takes one submission in and lets go of it. `name` is its own, the same each time it is handed out.
+    async fn take_in(&self, held: &Held, name: &str) {
+        match held.while_alive(self.settle(&held.message, name)).await {
+            Ok(()) => held.done().await,
+            Err(why) => {
+                tracing::debug!(%why, name, "a durable submission is tried again later");
+                held.again().await;
+            }
+        }
+    }
+
+    /// Makes a job of it, or a dead letter.
+    async fn settle(&self, message: &InHand, name: &str) -> Result<(), NotYet> {
+        let tenant = match self.tenant_of(message.subject()) {
+            Ok(tenant) => tenant,
+            Err(why) => {
+                self.metrics.submitted(Via::Nats, Submitted::Refused);
+                return Ok(self.refuse(&Refused { message, name, tenant: None, code: "invalid_tenant", why }).await?);
+            }
+        };
+        let key = beside::key(message.headers(), message.payload(), Some(name));
+        let traceparent = beside::traceparent(message.headers());
+        let submitted = self.jobs.submit(&tenant, message.payload(), key, traceparent).await;
+        self.metrics.submitted(Via::Nats, counted(&submitted));
+        match submitted {
+            Ok(_) => Ok(()),
+            Err(refusal) if is_final(&refusal, message.delivered()) => {
+                Ok(self.refuse(&Refused::as_a_job(message, name, &tenant, &refusal)).await?)
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Whose submission it is by its subject, or what is wrong with that.
+    fn tenant_of(&self, subject: &str) -> Result<Tenant, String> {
+        let Some(token) = Topology::tenant_in(subject, &self.nats().topology().submit(None)) else {
+            return Ok(Tenant::default());
+        };
+        token.parse().map_err(|error| format!("the subject `{subject}` names no tenant: {error}"))
+    }
+}
+
+/// Whether trying again is of no use.
+fn is_final(refusal: &Refusal, tries: u64) -> bool {
+    match refusal {
+        Refusal::Invalid(_) | Refusal::InvalidKey | Refusal::TwoKeys => true,
+        Refusal::NotTaken(SubmitError::Conflict { .. } | SubmitError::TooLarge | SubmitError::BodyTooLarge { .. }) => {
+            true
+        }
+        Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
+        // A record of a newer version, a broker that is being changed: this may pass.
+        Refusal::NotTaken(SubmitError::Refused(_)) => tries >= PATIENCE,
+    }
+}
+
+/// Submissions in hand, each a task.
+struct Hands {
+    tasks: JoinSet<()>,
+    /// Tells them to let go of what they have not done.
+    hand_back: CancellationToken,
+}
+
+impl Hands {
+    fn take(&mut self, intake: Arc<Intake>, held: Held, name: String) {
+        let hand_back = self.hand_back.clone();
+        self.tasks.spawn(async move {
+            if hand_back.run_until_cancelled(intake.take_in(&held, &name)).await.is_none() {
+                held.to_somebody_else().await;
+            }
+        });
+    }
+
+    async fn finish(mut self, grace: Duration) {
+        if tokio::time::timeout(grace, self.all_ended()).await.is_err() {
+            tracing::info!(left = self.tasks.len(), "durable submissions are handed back");
+            self.hand_back.cancel();
+            self.all_ended().await;
+        }
+    }
+
+    async fn all_ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            log_broken(ended);
+        }
+    }
+}
+
+fn log_broken(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "taking a durable submission in broke off; it comes again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_cannot_is_refused() {
+        let key = || "k".to_owned();
+        let table = [
+            (Refusal::TwoKeys, true),
+            (Refusal::NotTaken(SubmitError::TooLarge), true),
+            (Refusal::NotTaken(SubmitError::NoRoom), false),
+            (Refusal::NotTaken(SubmitError::Unknown { key: key() }), false),
+            (Refusal::NotTaken(SubmitError::Refused(key())), false),
+        ];
+        for (refusal, expected) in table {
+            assert_eq!(is_final(&refusal, PATIENCE - 1), expected, "{refusal}");
+        }
+        assert!(is_final(&Refusal::NotTaken(SubmitError::Refused(key())), PATIENCE));
+        assert!(!is_final(&Refusal::NotTaken(SubmitError::NoRoom), PATIENCE));
+    }
+}
