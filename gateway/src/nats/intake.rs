@@ -69,18 +69,22 @@ impl Intake {
         let mut hands = Hands { tasks: JoinSet::new(), hand_back: CancellationToken::new() };
         let mut outdated = CancellationToken::new();
         loop {
-            match intake.pull(&mut hands, &outdated, stop).await {
+            let pulled = match intake.pull(&mut hands, &outdated, stop).await {
                 Ok(Ended::Stopped) => break,
-                Ok(Ended::Lost) => {}
+                Ok(Ended::Lost) => Ok(()),
                 Ok(Ended::Gone) => {
                     outdated.cancel();
                     outdated = CancellationToken::new();
-                    intake.make_consumer().await;
+                    intake.make_consumer().await
                 }
-                Err(why) => tracing::warn!(why, "durable submissions cannot be pulled at the moment; trying again"),
+                Err(why) => Err(why),
+            };
+            if let Err(why) = &pulled {
+                tracing::warn!(why, "durable submissions cannot be pulled at the moment; trying again");
             }
-            let pause = Duration::from_millis(rand::random_range(20..200));
-            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            let millis = if pulled.is_ok() { 20..200 } else { 500..1_500 };
+            let pause = tokio::time::sleep(Duration::from_millis(rand::random_range(millis)));
+            if stop.run_until_cancelled(pause).await.is_none() {
                 break;
             }
         }
@@ -127,11 +131,11 @@ impl Intake {
         }
     }
 
-    async fn make_consumer(&self) {
-        match self.nats().topology().create_submit_consumer(self.nats()).await {
-            Ok(()) => tracing::info!("the consumer of durable submissions was gone and is made again"),
-            Err(error) => tracing::warn!(%error, "the consumer of durable submissions is gone"),
-        }
+    async fn make_consumer(&self) -> Result<(), String> {
+        let made = self.nats().topology().create_submit_consumer(self.nats()).await;
+        made.map_err(|error| error.to_string())?;
+        tracing::info!("the consumer of durable submissions was gone and is made again");
+        Ok(())
     }
 
     /// Takes one submission in and lets go of it. `name` is its own, the same each time it is handed out.
