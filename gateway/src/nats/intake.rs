@@ -1,7 +1,8 @@
 //! The durable intake: pulls submissions that clients have stored in the broker, and takes each in as a job.
 //!
 //! A submission is acknowledged after its job is stored, or after it has become a dead letter; its key is the same each
-//! time it is handed out, so whatever happens twice is one job. Invariant: never more in hand than `at_once`.
+//! time it is handed out, so whatever happens twice is one job. Invariant: never more in hand than `at_once`, nor than some
+//! large messages' worth of bytes: what is more would only wait for its turn at the broker until that seems silent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,11 @@ use sluice_shared::nats::pull::{Pulled, Puller};
 use sluice_shared::nats::{Nats, broker_error};
 use sluice_shared::telemetry::{Metrics, Submitted, Via};
 use sluice_shared::topology::Topology;
-use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::beside;
+use super::hands::Hands;
 use super::held::Held;
 use super::refuse::{NotTold, Refused};
 use crate::jobs::{Jobs, Refusal, counted};
@@ -66,7 +67,7 @@ impl Intake {
     /// Takes submissions in until told to stop, then lets what is in hand end.
     pub(super) async fn run(self, stop: &CancellationToken) {
         let intake = Arc::new(self);
-        let mut hands = Hands { tasks: JoinSet::new(), hand_back: CancellationToken::new() };
+        let mut hands = Hands::new(intake.nats().max_payload());
         let mut outdated = CancellationToken::new();
         loop {
             let pulled = match intake.pull(&mut hands, &outdated, stop).await {
@@ -108,10 +109,8 @@ impl Intake {
                 if stop.is_cancelled() {
                     return Ok(Ended::Stopped);
                 }
-                let room = self.at_once.saturating_sub(hands.tasks.len());
-                // Not for every hand that gets free: requests are for many.
-                if room >= self.at_once.div_ceil(4) {
-                    puller.request(room, STANDS).await.map_err(|e| e.to_string())?;
+                if let Some((room, bytes)) = hands.room(self.at_once) {
+                    puller.request_within(room, bytes, STANDS).await.map_err(|e| e.to_string())?;
                 }
             }
             tokio::select! {
@@ -125,7 +124,7 @@ impl Intake {
                     Pulled::Lost => return Ok(Ended::Lost),
                     Pulled::Gone => return Ok(Ended::Gone),
                 },
-                Some(ended) = hands.tasks.join_next() => log_broken(ended),
+                () = hands.one_ended() => {}
                 () = stop.cancelled(), if puller.outstanding() == 0 => return Ok(Ended::Stopped),
             }
         }
@@ -139,7 +138,7 @@ impl Intake {
     }
 
     /// Takes one submission in and lets go of it. `name` is its own, the same each time it is handed out.
-    async fn take_in(&self, held: &Held, name: &str) {
+    pub(super) async fn take_in(&self, held: &Held, name: &str) {
         match held.while_alive(self.settle(&held.message, name)).await {
             Ok(()) => held.done().await,
             Err(why) => {
@@ -190,44 +189,6 @@ fn is_final(refusal: &Refusal, tries: u64) -> bool {
         Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
         // A record of a newer version, a broker that is being changed: this may pass.
         Refusal::NotTaken(SubmitError::Refused(_)) => tries >= PATIENCE,
-    }
-}
-
-/// Submissions in hand, each a task.
-struct Hands {
-    tasks: JoinSet<()>,
-    /// Tells them to let go of what they have not done.
-    hand_back: CancellationToken,
-}
-
-impl Hands {
-    fn take(&mut self, intake: Arc<Intake>, held: Held, name: String) {
-        let hand_back = self.hand_back.clone();
-        self.tasks.spawn(async move {
-            if hand_back.run_until_cancelled(intake.take_in(&held, &name)).await.is_none() {
-                held.to_somebody_else().await;
-            }
-        });
-    }
-
-    async fn finish(mut self, grace: Duration) {
-        if tokio::time::timeout(grace, self.all_ended()).await.is_err() {
-            tracing::info!(left = self.tasks.len(), "durable submissions are handed back");
-            self.hand_back.cancel();
-            self.all_ended().await;
-        }
-    }
-
-    async fn all_ended(&mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            log_broken(ended);
-        }
-    }
-}
-
-fn log_broken(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "taking a durable submission in broke off; it comes again");
     }
 }
 

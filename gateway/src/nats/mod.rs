@@ -8,6 +8,7 @@ mod ask;
 mod beside;
 mod desk;
 mod error;
+mod hands;
 mod held;
 mod intake;
 mod refuse;

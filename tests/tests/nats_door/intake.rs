@@ -93,3 +93,21 @@ async fn more_submissions_than_are_taken_in_at_a_time_all_become_jobs_of_two_gat
     one.stop().await;
     other.stop().await;
 }
+
+#[tokio::test]
+async fn large_submissions_are_taken_in_a_few_at_a_time() {
+    let rig = Rig::start().await;
+    let body = "x".repeat(1 << 20);
+    for number in 0..60 {
+        let job = format!(r#"{{"url":"http://a.example/","idempotent_key":"k{number}","body":"{body}"}}"#);
+        rig.publish("sluice.submit", &[], &job).await;
+    }
+    let _gateway = rig.gateway(sluice_gateway::nats::Options { intake: 1_000, ..options() }).await;
+    until("no submissions left", async || {
+        assert!(rig.in_hand().await <= 33, "more than four of the largest messages' worth");
+        (rig.state("SLUICE_SUBMIT").await.messages == 0).then_some(())
+    })
+    .await;
+    assert_eq!(rig.state("KV_sluice_records_0").await.messages, 60);
+    assert!(rig.dead_letter("default").await.is_none());
+}
