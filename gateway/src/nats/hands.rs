@@ -41,7 +41,7 @@ impl Hands {
 
     pub(super) fn take(&mut self, intake: Arc<Intake>, held: Held, name: String) {
         let hand_back = self.hand_back.clone();
-        let size = u32::try_from(held.message.payload().len() / 1024 + 1).unwrap_or(u32::MAX);
+        let size = u32::try_from(held.0.payload().len() / 1024 + 1).unwrap_or(u32::MAX);
         // Nothing is taken that was not asked for; where the sizes round up beyond it, so be it.
         let space = Arc::clone(&self.kibibytes).try_acquire_many_owned(size).ok();
         self.tasks.spawn(async move {

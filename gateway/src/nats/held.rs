@@ -1,14 +1,10 @@
 //! A durable submission in hand: kept alive while it is worked on, let go of in one of three ways.
-//!
-//! Invariant: once the consumer was made again, an older delivery is acknowledged or left alone, nothing else: a word
-//! about it would reach a message that somebody else has in hand by now.
 
 use std::future::Future;
 use std::time::Duration;
 
 use sluice_shared::nats::ack::InHand;
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 /// How often a message that is worked on shows a sign of life: well within the consumer's patience.
 const ALIVE: Duration = Duration::from_secs(10);
@@ -17,12 +13,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A message of the intake and the life of the consumer that handed it out.
-pub(super) struct Held {
-    pub(super) message: InHand,
-    /// Cancelled once the consumer was made again.
-    pub(super) outdated: CancellationToken,
-}
+/// A message of the intake.
+pub(super) struct Held(pub(super) InHand);
 
 impl Held {
     /// Works on it, with a sign of life from time to time.
@@ -34,32 +26,26 @@ impl Held {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                _ = signs.tick() => if !self.outdated.is_cancelled() { self.message.progress().await },
+                _ = signs.tick() => self.0.progress().await,
             }
         }
     }
 
     /// It is done with.
     pub(super) async fn done(&self) {
-        if !self.message.ack_confirmed().await {
-            tracing::debug!(sequence = self.message.sequence(), "an ack was not confirmed; the submission comes again");
+        if !self.0.ack_confirmed().await {
+            tracing::debug!(sequence = self.0.sequence(), "an ack was not confirmed; the submission comes again");
         }
     }
 
     /// It is to be tried again, later each time.
     pub(super) async fn again(&self) {
-        self.hand_back(Some(pause(self.message.delivered()))).await;
+        self.0.nak(Some(pause(self.0.delivered()))).await;
     }
 
     /// Somebody else may have it at once.
     pub(super) async fn to_somebody_else(&self) {
-        self.hand_back(None).await;
-    }
-
-    async fn hand_back(&self, after: Option<Duration>) {
-        if !self.outdated.is_cancelled() {
-            self.message.nak(after).await;
-        }
+        self.0.nak(None).await;
     }
 }
 

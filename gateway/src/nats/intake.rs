@@ -10,7 +10,7 @@ use std::time::Duration;
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::effects::SubmitError;
 use sluice_shared::nats::ack::InHand;
-use sluice_shared::nats::pull::{Pulled, Puller};
+use sluice_shared::nats::pull::{Generation, Pulled, Puller};
 use sluice_shared::nats::{Nats, broker_error};
 use sluice_shared::telemetry::{Metrics, Submitted, Via};
 use sluice_shared::topology::Topology;
@@ -68,16 +68,12 @@ impl Intake {
     pub(super) async fn run(self, stop: &CancellationToken) {
         let intake = Arc::new(self);
         let mut hands = Hands::new(intake.nats().max_payload());
-        let mut outdated = CancellationToken::new();
+        let generation = Generation::default();
         loop {
-            let pulled = match intake.pull(&mut hands, &outdated, stop).await {
+            let pulled = match intake.pull(&mut hands, &generation, stop).await {
                 Ok(Ended::Stopped) => break,
                 Ok(Ended::Lost) => Ok(()),
-                Ok(Ended::Gone) => {
-                    outdated.cancel();
-                    outdated = CancellationToken::new();
-                    intake.make_consumer().await
-                }
+                Ok(Ended::Gone) => intake.make_consumer().await,
                 Err(why) => Err(why),
             };
             if let Err(why) = &pulled {
@@ -96,12 +92,13 @@ impl Intake {
     async fn pull(
         self: &Arc<Self>,
         hands: &mut Hands,
-        outdated: &CancellationToken,
+        generation: &Generation,
         stop: &CancellationToken,
     ) -> Result<Ended, String> {
         let topology = self.nats().topology();
         let (stream, consumer) = (topology.submit_stream(), topology.submit_consumer());
-        let mut puller = Puller::open(self.nats(), &stream, consumer).await.map_err(|e| e.to_string())?;
+        let puller = Puller::open(self.nats(), &stream, consumer, generation).await;
+        let mut puller = puller.map_err(|e| e.to_string())?;
         let stream = self.nats().jetstream().get_stream(&stream).await.map_err(|e| broker_error(&e))?;
         let created = stream.cached_info().created;
         loop {
@@ -117,8 +114,7 @@ impl Intake {
                 pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
                     Pulled::Message(message) => {
                         let name = format!("submit-{}-{}", created.unix_timestamp_nanos(), message.sequence());
-                        let held = Held { message: *message, outdated: outdated.clone() };
-                        hands.take(Arc::clone(self), held, name);
+                        hands.take(Arc::clone(self), Held(*message), name);
                     }
                     Pulled::Over => {}
                     Pulled::Lost => return Ok(Ended::Lost),
@@ -139,7 +135,7 @@ impl Intake {
 
     /// Takes one submission in and lets go of it. `name` is its own, the same each time it is handed out.
     pub(super) async fn take_in(&self, held: &Held, name: &str) {
-        match held.while_alive(self.settle(&held.message, name)).await {
+        match held.while_alive(self.settle(&held.0, name)).await {
             Ok(()) => held.done().await,
             Err(why) => {
                 tracing::debug!(%why, name, "a durable submission is tried again later");
