@@ -6,8 +6,8 @@ use std::time::Duration;
 use sluice_shared::nats::ack::InHand;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often a message that is worked on shows a sign of life: well within the consumer's patience.
-const ALIVE: Duration = Duration::from_secs(10);
+/// How often a message that is worked on shows a sign of life: well within `ack_wait`, which is 15 s or more.
+const ALIVE: Duration = Duration::from_secs(5);
 /// The pause before a submission that could not be stored is tried again; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.

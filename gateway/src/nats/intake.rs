@@ -1,7 +1,7 @@
 //! The durable intake: pulls submissions that clients have stored in the broker, and takes each in as a job.
 //!
 //! A submission is acknowledged after its job is stored, or after it has become a dead letter; its key is the same each
-//! time it is handed out, so whatever happens twice is one job. Invariant: never more in hand than `at_once`, nor than some
+//! time it is handed out, so whatever happens twice is one job. Invariant: never more in hand than `intake`, nor than some
 //! large messages' worth of bytes: what is more would only wait for its turn at the broker until that seems silent.
 
 use std::sync::Arc;
@@ -32,8 +32,7 @@ const PATIENCE: u64 = 12;
 pub(super) struct Intake {
     pub(super) jobs: Jobs,
     pub(super) metrics: Metrics,
-    at_once: usize,
-    grace: Duration,
+    options: Options,
 }
 
 /// Why pulling ended.
@@ -57,7 +56,7 @@ enum NotYet {
 
 impl Intake {
     pub(super) fn new(jobs: Jobs, metrics: Metrics, options: Options) -> Self {
-        Self { jobs, metrics, at_once: options.intake.max(1), grace: options.grace }
+        Self { jobs, metrics, options }
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -85,7 +84,7 @@ impl Intake {
                 break;
             }
         }
-        hands.finish(intake.grace).await;
+        hands.finish(intake.options.grace).await;
     }
 
     /// Pulls over one subscription until it is of no use any more.
@@ -106,7 +105,7 @@ impl Intake {
                 if stop.is_cancelled() {
                     return Ok(Ended::Stopped);
                 }
-                if let Some((room, bytes)) = hands.room(self.at_once) {
+                if let Some((room, bytes)) = hands.room(self.options.intake.max(1)) {
                     puller.request_within(room, bytes, STANDS).await.map_err(|e| e.to_string())?;
                 }
             }
@@ -127,7 +126,7 @@ impl Intake {
     }
 
     async fn make_consumer(&self) -> Result<(), String> {
-        let made = self.nats().topology().create_submit_consumer(self.nats()).await;
+        let made = self.nats().topology().create_fixed_consumers(self.nats(), self.options.ack_wait).await;
         made.map_err(|error| error.to_string())?;
         tracing::info!("the consumer of durable submissions was gone and is made again");
         Ok(())

@@ -35,11 +35,15 @@ pub struct Options {
     pub max_wait: Duration,
     /// How long what is in hand may take to end at a stop.
     pub grace: Duration,
+    /// How long a submission may be in hand without a sign of life, where its consumer must be made again.
+    pub ack_wait: Duration,
 }
 
-impl From<&Gateway> for Options {
-    fn from(gateway: &Gateway) -> Self {
-        Self { intake: gateway.intake, max_wait: gateway.max_wait, grace: gateway.grace }
+impl Options {
+    /// As configured; `ack_wait` is the same for all consumers.
+    #[must_use]
+    pub fn new(gateway: &Gateway, ack_wait: Duration) -> Self {
+        Self { intake: gateway.intake, max_wait: gateway.max_wait, grace: gateway.grace, ack_wait }
     }
 }
 

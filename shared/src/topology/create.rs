@@ -22,8 +22,6 @@ const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
 const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long what came due may be in hand: it is handled in milliseconds.
 const DUE_ACK_WAIT: Duration = Duration::from_secs(15);
-/// How long a durable submission may be in hand without a sign of life: taking it in needs milliseconds.
-const SUBMIT_ACK_WAIT: Duration = Duration::from_secs(30);
 /// A queue's consumer that nobody asked anything for so long removes itself: longer than its entry is kept without work.
 const QUEUE_INACTIVE: Duration = Duration::from_secs(26 * 3600);
 /// The key of the settings in the bucket of queues.
@@ -94,24 +92,7 @@ impl Topology {
         {
             self.make(nats, stream).await?;
         }
-        let fixed = [
-            (self.results_stream(), self.results_consumer(), self.results_filter()),
-            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-        ];
-        for (stream, consumer, filter) in fixed {
-            self.consume(nats, &stream, consumer, filter, options).await?;
-        }
-        self.create_submit_consumer(nats).await
-    }
-
-    /// Makes the consumer of durable submissions, again where the broker lost it.
-    ///
-    /// # Errors
-    /// Where the broker refuses.
-    pub async fn create_submit_consumer(&self, nats: &Nats) -> Result<(), CreateError> {
-        let options = Options { ack_wait: SUBMIT_ACK_WAIT, dead_letter_age: Duration::ZERO };
-        // Everything in the stream: one filter has no room for two kinds of subjects.
-        self.consume(nats, &self.submit_stream(), self.submit_consumer(), String::new(), options).await
+        self.create_fixed_consumers(nats, options.ack_wait).await
     }
 
     /// Makes the consumer of a queue from what its entry says. One that is there already stays as it is.
@@ -154,6 +135,23 @@ impl Topology {
     pub async fn create_due_consumer(&self, nats: &Nats, shard: u16) -> Result<(), CreateError> {
         let options = Options { ack_wait: DUE_ACK_WAIT, dead_letter_age: Duration::ZERO };
         self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
+    }
+
+    /// Makes the consumers of results, deliveries and submissions, again where the broker lost one.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+        let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        let all_submissions = String::new(); // one filter has no room for two kinds of subjects
+        for (stream, consumer, filter) in [
+            (self.results_stream(), self.results_consumer(), self.results_filter()),
+            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
+            (self.submit_stream(), self.submit_consumer(), all_submissions),
+        ] {
+            self.consume(nats, &stream, consumer, filter, options).await?;
+        }
+        Ok(())
     }
 
     /// The first start writes the settings, every later one compares.

@@ -42,7 +42,8 @@ pub(crate) struct Gateway {
 }
 
 pub(crate) fn options() -> Options {
-    Options { intake: 16, max_wait: Duration::from_secs(60), grace: Duration::from_secs(10) }
+    let seconds = Duration::from_secs;
+    Options { intake: 16, max_wait: seconds(60), grace: seconds(10), ack_wait: seconds(15) }
 }
 
 /// Polls until there is something to see.

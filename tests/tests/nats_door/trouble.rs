@@ -66,7 +66,7 @@ async fn a_gateway_that_stops_hands_back_what_it_could_not_end_in_time() {
     until("submissions in hand", async || (rig.in_hand().await == 3).then_some(())).await;
     hasty.stop().await;
     // Before the consumer would lose its patience with them.
-    for message in rig.pull(3, Duration::from_secs(20)).await {
+    for message in rig.pull(3, Duration::from_secs(10)).await {
         message.ack_with(AckKind::Nak(None)).await.unwrap();
     }
     rig.nats.jetstream().create_stream(bucket).await.unwrap();
