@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 pub mod broker;
+pub mod python;
 
 use std::path::PathBuf;
 
