@@ -1,6 +1,6 @@
 //! The client of the demo: submits jobs to the gateway over HTTP and follows their events, as any client would.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use futures_util::{Stream, StreamExt as _, stream};
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -27,11 +27,15 @@ impl Api {
         id_of(&receipt)
     }
 
-    /// Submits jobs at once; gives the ids of those that were taken.
-    pub(super) async fn submit_all(&self, jobs: &[Value]) -> anyhow::Result<Vec<String>> {
-        let receipts = self.post("/v1/jobs/batch", jobs).await.context("the batch was not taken")?;
-        let receipts = receipts.as_array().context("the answer to a batch is no list")?;
-        Ok(receipts.iter().filter_map(|receipt| id_of(receipt).ok()).collect())
+    /// Submits jobs at once, all of which must be taken.
+    pub(super) async fn submit_all(&self, jobs: &[Value]) -> anyhow::Result<()> {
+        let answer = self.post("/v1/jobs/batch", jobs).await.context("the batch was not taken")?;
+        let items = answer["items"].as_array().context("the answer to a batch has no items")?;
+        ensure!(items.len() == jobs.len(), "{} jobs were answered by {} items", jobs.len(), items.len());
+        for item in items {
+            id_of(&item["job"]).with_context(|| format!("a job of the batch was not taken: {item}"))?;
+        }
+        Ok(())
     }
 
     /// What happens to a job, from its beginning to its end.

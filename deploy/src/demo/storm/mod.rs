@@ -37,7 +37,6 @@ const WEBHOOK: &str = "/storm";
 
 /// What the jobs through Sluice came to.
 struct Through {
-    taken: usize,
     took: Duration,
     posts: Vec<Post>,
 }
@@ -55,7 +54,6 @@ pub(super) async fn run(api: &Api, cast: &Cast, show: &Show) -> anyhow::Result<S
     show.progress("");
     Ok(StormSeen {
         jobs: cast.limited.look(|calls| jobs(&keys, calls, &through.posts)),
-        taken: through.taken,
         sluice: cast.limited.look(Calls::of),
         sluice_took: through.took,
         plain: cast.twin.look(Calls::of),
@@ -66,12 +64,12 @@ pub(super) async fn run(api: &Api, cast: &Cast, show: &Show) -> anyhow::Result<S
 async fn through(api: &Api, cast: &Cast, keys: &[String]) -> anyhow::Result<Through> {
     let jobs: Vec<Value> = keys.iter().map(|key| job(cast, key)).collect();
     let zero = Instant::now();
-    let taken = api.submit_all(&jobs).await?.len();
+    api.submit_all(&jobs).await?;
     // What has not come in time is missing from what is seen.
     let _ = cast.receiver.destination().wait_until(|calls| (told(calls) >= JOBS).then_some(()), WITHIN).await;
     sleep(WATCH_ON).await;
     let posts: Vec<Post> = cast.receiver.all_posts().into_iter().filter(|post| post.call.path == WEBHOOK).collect();
-    Ok(Through { taken, took: last(&posts, zero), posts })
+    Ok(Through { took: last(&posts, zero), posts })
 }
 
 fn job(cast: &Cast, key: &str) -> Value {

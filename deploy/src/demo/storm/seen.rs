@@ -10,8 +10,6 @@ use crate::scripted::{Call, Post};
 pub(crate) struct StormSeen {
     /// The jobs, by their keys.
     pub(crate) jobs: BTreeMap<String, JobSeen>,
-    /// How many of them the gateway took.
-    pub(crate) taken: usize,
     /// What the destination that Sluice calls saw.
     pub(crate) sluice: Calls,
     /// From the submission to the last webhook.
