@@ -41,7 +41,9 @@ impl Api {
     /// What happens to a job, from its beginning to its end.
     pub(super) async fn events(&self, job: &str) -> anyhow::Result<impl Stream<Item = anyhow::Result<Event>> + use<>> {
         let answer = self.http.get(format!("{}/v1/jobs/{job}/events", self.base)).send().await;
-        let pieces = good(answer.context("the gateway does not answer")?).await?.bytes_stream();
+        let answer =
+            good(answer.context("the gateway does not answer")?).await.context("the job cannot be followed")?;
+        let pieces = answer.bytes_stream();
         let mut sse = Sse::default();
         let messages = pieces.flat_map(move |piece| {
             let messages: Vec<anyhow::Result<String>> = match piece {
