@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use anyhow::bail;
+use sluice_gateway::jobs::Jobs;
 use tokio::net::TcpListener;
 
 use crate::roles::Ground;
@@ -14,8 +15,13 @@ use crate::roles::Ground;
 pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// The gateway on this listener.
-pub(crate) fn gateway(_ground: Ground, _listener: TcpListener) -> anyhow::Result<AtWork> {
-    bail!("this build has no gateway")
+pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<AtWork> {
+    Ok(Box::pin(async move {
+        let (settings, stop) = (&ground.config.gateway, ground.shutdown.clone());
+        let jobs = Jobs::start(ground.effects().await, settings.storage_watermark, &stop);
+        sluice_gateway::http::serve(listener, jobs, settings, ground.metrics.clone(), stop).await?;
+        Ok(())
+    }))
 }
 
 /// The worker.

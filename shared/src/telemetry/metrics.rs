@@ -50,11 +50,12 @@ struct Counts {
     healed: Family<One, Counter>,
     nats_seconds: Timed,
     nats_repeats: Family<One, Counter>,
+    clients_waiting: Gauge,
 }
 
-/// A call that is on the wire, counted as such until this is dropped.
+/// A call that is on the wire, or a client that waits: counted as such until this is dropped.
 #[derive(Debug)]
-#[must_use = "the call counts as ended when this is dropped"]
+#[must_use = "it counts as ended when this is dropped"]
 pub struct InFlight(Gauge);
 
 impl Drop for InFlight {
@@ -101,6 +102,12 @@ impl Metrics {
                 || Histogram::new(BROKER_SECONDS),
             ),
             nats_repeats: by::<Operation>(to, "nats_request_repeats", "Requests to the broker sent again"),
+            clients_waiting: add(
+                to,
+                "clients_waiting",
+                "Clients that wait for a job: long polls and event streams",
+                Gauge::default(),
+            ),
             registry,
         };
         Self(Arc::new(counts))
@@ -115,6 +122,12 @@ impl Metrics {
     pub fn attempt_started(&self) -> InFlight {
         self.0.in_flight.inc();
         InFlight(self.0.in_flight.clone())
+    }
+
+    /// Counts a client as waiting for a job until what is returned is dropped.
+    pub fn client_waits(&self) -> InFlight {
+        self.0.clients_waiting.inc();
+        InFlight(self.0.clients_waiting.clone())
     }
 
     /// Counts a call that ended, and how long it took.

@@ -82,10 +82,10 @@ impl Topology {
             self.make(nats, self.jobs(shard)).await?;
             self.create_due_consumer(nats, shard).await?;
         }
-        for stream in [self.results(), self.deliveries(), self.dead_letters(options), self.submissions(), self.events()]
-        {
+        for stream in [self.results(), self.deliveries(), self.dead_letters(options), self.submissions()] {
             self.make(nats, stream).await?;
         }
+        self.create_events(nats).await?;
         let fixed = [
             (self.results_stream(), self.results_consumer(), self.results_filter()),
             (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
@@ -104,6 +104,14 @@ impl Topology {
     pub async fn create_due_consumer(&self, nats: &Nats, shard: u16) -> Result<(), CreateError> {
         let options = Options { ack_wait: DUE_ACK_WAIT, dead_letter_age: Duration::ZERO };
         self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
+    }
+
+    /// Makes the stream of events, again where a restart of the broker has lost it with its memory.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_events(&self, nats: &Nats) -> Result<(), CreateError> {
+        self.make(nats, self.events()).await
     }
 
     /// The first start writes the settings, every later one compares.

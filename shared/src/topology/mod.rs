@@ -2,6 +2,7 @@
 
 mod create;
 mod names;
+mod ready;
 mod subject;
 
 pub use create::{CreateError, MIN_SERVER, Options};
