@@ -5,8 +5,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use anyhow::bail;
 use sluice_gateway::jobs::Jobs;
+use sluice_workers::deliver::{self, DeliveryOptions};
 use tokio::net::TcpListener;
 
 use crate::roles::Ground;
@@ -25,11 +25,18 @@ pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<A
 }
 
 /// The worker.
-pub(crate) fn worker(_ground: Ground) -> anyhow::Result<AtWork> {
-    bail!("this build has no worker")
+pub(crate) fn worker(ground: Ground) -> anyhow::Result<AtWork> {
+    Ok(Box::pin(async move {
+        let effects = ground.effects().await;
+        Ok(sluice_workers::run(effects, &ground.config, ground.metrics, ground.shutdown).await?)
+    }))
 }
 
 /// The delivery service.
-pub(crate) fn delivery(_ground: Ground) -> anyhow::Result<AtWork> {
-    bail!("this build has no delivery")
+pub(crate) fn delivery(ground: Ground) -> anyhow::Result<AtWork> {
+    Ok(Box::pin(async move {
+        let effects = ground.effects().await;
+        let options = DeliveryOptions::new(&ground.config.delivery, ground.config.worker.ack_wait);
+        Ok(deliver::run(effects, options, ground.metrics, ground.shutdown).await?)
+    }))
 }

@@ -134,6 +134,7 @@ impl From<&CancelError> for Problem {
         let problem = |status, code| Self::new(status, code, error.to_string());
         match error {
             CancelError::NotFound => problem(StatusCode::NOT_FOUND, "no_such_job"),
+            CancelError::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
             CancelError::Unknown => problem(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed").again_after(AGAIN_SOON),
             CancelError::Unreadable => problem(StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
         }

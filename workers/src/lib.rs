@@ -1,3 +1,21 @@
-//! stub
+//! The worker fleet of Sluice: pulls queues under their gates, sends, settles, sweeps; delivers outcomes.
+//!
+//! `dispatch` is the file to open first: one branch from top to bottom.
+
+mod attempt;
+pub mod deliver;
+mod dispatch;
+mod due;
+mod fleet;
 pub mod gate;
+mod handler;
+mod message;
+mod queue;
+mod send;
+mod settings;
+mod settlements;
 pub mod sweep;
+mod worker;
+
+pub use send::NoClient;
+pub use worker::run;

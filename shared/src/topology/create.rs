@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorKind};
 
 use super::names::{Settings, Topology};
+use crate::domain::id::QueueName;
 use crate::nats::bucket::{BucketError, Written};
 use crate::nats::{Nats, broker_error};
+use crate::queues::QueueEntry;
 
 /// The oldest nats-server that runs this: older ones corrupt schedules on recovery or stall consumers after deletes.
 pub const MIN_SERVER: (u64, u64) = (2, 15);
 
-/// Results published twice within this window are stored once.
-const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
-/// How long events are kept for timelines.
-const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long what came due may be in hand: it is handled in milliseconds.
 const DUE_ACK_WAIT: Duration = Duration::from_secs(15);
+/// A queue's consumer that nobody asked anything for so long removes itself: longer than its entry is kept without work.
+const QUEUE_INACTIVE: Duration = Duration::from_secs(26 * 3600);
 /// The key of the settings in the bucket of queues.
 const SETTINGS_KEY: &str = "_topology";
 
@@ -86,15 +86,40 @@ impl Topology {
             self.make(nats, stream).await?;
         }
         self.create_events(nats).await?;
-        let fixed = [
-            (self.results_stream(), self.results_consumer(), self.results_filter()),
-            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
-        ];
-        for (stream, consumer, filter) in fixed {
-            self.consume(nats, &stream, consumer, filter, options).await?;
+        self.create_fixed_consumers(nats, options.ack_wait).await
+    }
+
+    /// Makes the consumer of a queue from what its entry says. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_queue_consumer(
+        &self,
+        nats: &Nats,
+        name: &QueueName,
+        entry: &QueueEntry,
+        ack_wait: Duration,
+    ) -> Result<(), CreateError> {
+        let stream = self.jobs_stream(entry.shard);
+        let config = pull::Config {
+            durable_name: Some(name.to_string()),
+            filter_subject: self.queue_filter(entry.shard, name),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait,
+            max_deliver: -1,
+            max_ack_pending: entry.max_ack_pending,
+            inactive_threshold: QUEUE_INACTIVE,
+            num_replicas: usize::from(self.settings().replicas),
+            memory_storage: self.settings().consumers_in_memory,
+            ..pull::Config::default()
+        };
+        let Err(error) = nats.jetstream().create_consumer_strict_on_stream(config, &stream).await else {
+            return Ok(());
+        };
+        if error.kind() == ConsumerCreateStrictErrorKind::AlreadyExists {
+            return Ok(());
         }
-        Ok(())
+        Err(CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&error) })
     }
 
     /// Makes the consumer of what comes due in a shard, again where the broker lost it.
@@ -112,6 +137,22 @@ impl Topology {
     /// Where the broker refuses.
     pub async fn create_events(&self, nats: &Nats) -> Result<(), CreateError> {
         self.make(nats, self.events()).await
+    }
+
+    /// Makes the consumers of results, deliveries and submissions, again where the broker lost one.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+        let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        for (stream, consumer, filter) in [
+            (self.results_stream(), self.results_consumer(), self.results_filter()),
+            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
+            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
+        ] {
+            self.consume(nats, &stream, consumer, filter, options).await?;
+        }
+        Ok(())
     }
 
     /// The first start writes the settings, every later one compares.
@@ -159,102 +200,6 @@ impl Topology {
         let made = nats.jetstream().create_consumer_on_stream(config, stream).await;
         made.map(|_| ())
             .map_err(|e| CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&e) })
-    }
-
-    /// A bucket is a stream by the KV convention; made by hand because records may have no delete markers.
-    fn bucket(&self, name: &str) -> Stream {
-        Stream {
-            name: Self::stream_of(name),
-            subjects: vec![format!("$KV.{name}.>")],
-            max_messages_per_subject: 1,
-            discard: DiscardPolicy::New,
-            allow_direct: true,
-            allow_rollup: true,
-            deny_delete: false,
-            allow_message_ttl: true,
-            ..self.stream()
-        }
-    }
-
-    fn jobs(&self, shard: u16) -> Stream {
-        let prefix = self.prefix();
-        Stream {
-            name: self.jobs_stream(shard),
-            subjects: ["jobs", "later", "due"].map(|stage| format!("{prefix}.{stage}.{shard}.>")).to_vec(),
-            retention: RetentionPolicy::WorkQueue,
-            max_messages_per_subject: 1,
-            allow_message_schedules: true,
-            allow_message_ttl: true,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn results(&self) -> Stream {
-        Stream {
-            name: self.results_stream(),
-            subjects: vec![self.results_filter()],
-            retention: RetentionPolicy::WorkQueue,
-            duplicate_window: RESULT_DUPLICATES,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn deliveries(&self) -> Stream {
-        let prefix = self.prefix();
-        Stream {
-            name: self.deliveries_stream(),
-            subjects: vec![format!("{prefix}.deliveries.later.>"), format!("{prefix}.deliveries.due.>")],
-            retention: RetentionPolicy::WorkQueue,
-            max_messages_per_subject: 1,
-            allow_message_schedules: true,
-            allow_message_ttl: true,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn dead_letters(&self, options: Options) -> Stream {
-        Stream {
-            name: self.dead_stream(),
-            subjects: vec![format!("{}.dead.>", self.prefix())],
-            max_age: options.dead_letter_age,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn submissions(&self) -> Stream {
-        Stream {
-            name: self.submit_stream(),
-            subjects: vec![format!("{}.submit.>", self.prefix())],
-            retention: RetentionPolicy::WorkQueue,
-            ..self.stream()
-        }
-    }
-
-    fn events(&self) -> Stream {
-        Stream {
-            name: self.events_stream(),
-            subjects: vec![format!("{}.events.>", self.prefix())],
-            storage: StorageType::Memory,
-            max_age: EVENTS_AGE,
-            max_bytes: 256 << 20,
-            num_replicas: 1,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn stream(&self) -> Stream {
-        Stream {
-            storage: StorageType::File,
-            num_replicas: usize::from(self.settings().replicas),
-            max_messages: -1,
-            max_bytes: -1,
-            ..Stream::default()
-        }
     }
 }
 

@@ -179,6 +179,12 @@ impl Topology {
         format!("{}.deliveries.*.{delivery}", self.prefix())
     }
 
+    /// All webhooks that wait to be tried again.
+    #[must_use]
+    pub fn deliveries_later_filter(&self) -> String {
+        format!("{}.deliveries.later.>", self.prefix())
+    }
+
     /// All webhooks whose time has come.
     #[must_use]
     pub fn deliveries_due_filter(&self) -> String {
@@ -258,6 +264,12 @@ impl Topology {
     #[must_use]
     pub fn settled(&self, job: &JobId) -> String {
         format!("{}.settled.{job}", self.prefix())
+    }
+
+    /// The ends of all races.
+    #[must_use]
+    pub fn settled_any(&self) -> String {
+        format!("{}.settled.*", self.prefix())
     }
 
     /// The subject of an operation of the NATS service, with the tenant's token or a wildcard for it.
