@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sluice::broker::{Broker, BrokerOptions};
 use sluice_shared::clock::{self, Millis};
+use sluice_shared::domain::demand::When;
 use sluice_shared::domain::id::{JobId, Tenant, Token};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
@@ -13,7 +14,7 @@ use sluice_shared::nats::records::Found;
 use sluice_shared::nats::{ConnectOptions, Nats};
 use sluice_shared::queues::{QueueEntry, Queues};
 use sluice_shared::telemetry::Metrics;
-use sluice_shared::topology::{Options, Settings, Topology};
+use sluice_shared::topology::{JobSubject, Options, Settings, Topology};
 use sluice_workers::sweep::{SweepOptions, run};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -149,6 +150,28 @@ async fn a_branch_at_its_second_attempt_without_a_message_gets_the_timer_of_that
         assert!(Instant::now() < until, "the timer was not published");
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn the_timers_of_a_work_queue_are_shown_a_page_at_a_time() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit().await;
+    let nats = rig.effects.nats();
+    for branch in 0..3 {
+        let token = Token::Branch(sluice_shared::domain::id::BranchId(branch + 1));
+        let address = JobSubject { token, ..Effects::address(&receipt.job, &receipt.record, Token::Deadline).unwrap() };
+        let at = clock::now().after(Duration::from_secs(3600));
+        nats.move_chain(&address, When::Later(at), 1, 0).await.unwrap();
+    }
+    let (stream, queue) = (nats.topology().jobs_stream(0), &receipt.record.branches[0].queue);
+    let filter = nats.topology().later_filter(0, queue);
+    let first = nats.shown(&stream, &filter, 1, 3).await.unwrap();
+    let rest = nats.shown(&stream, &filter, first[2].sequence + 1, 3).await.unwrap();
+    let end = nats.shown(&stream, &filter, rest[0].sequence + 1, 3).await.unwrap();
+    // The deadline of the job, and the three above.
+    assert_eq!((first.len(), rest.len(), end.len()), (3, 1, 0));
+    assert!(first.iter().all(|timer| timer.header("Nats-Schedule").is_some_and(|at| at.starts_with("@at "))));
+    assert!(first[0].subject.ends_with(".deadline") && rest[0].subject.ends_with(".3"));
 }
 
 #[tokio::test]
