@@ -26,6 +26,9 @@ pub(super) const ALLOWED: u16 = 20;
 /// same machine: the time of two calls is forgiven, to Sluice and to plain clients alike.
 const FORGIVEN: Duration = Duration::from_millis(100);
 
+/// How long a role waits for what is in flight when the demo is stopped: nobody will miss it.
+const GRACE: Duration = Duration::from_millis(300);
+
 /// Everybody but Sluice.
 pub(super) struct Cast {
     /// As `PROVIDERS`.
@@ -53,11 +56,14 @@ impl Cast {
         Ok(Self { providers: [openrouter, openai, anthropic], receiver, limited, twin })
     }
 
-    /// The defaults, with the limit of the one destination that has one, and quiet. No file and no environment changes
-    /// it: the demo is the same everywhere.
+    /// The defaults, with the limit of the one destination that has one, quiet and quick to stop. No file and no
+    /// environment changes it: the demo is the same everywhere.
     pub(super) fn config(&self) -> Config {
         let mut config = Config::default();
         "error".clone_into(&mut config.log.filter);
+        for grace in [&mut config.worker.grace, &mut config.delivery.grace, &mut config.gateway.grace] {
+            *grace = GRACE;
+        }
         let limit = DestinationGate { rate: Some(f64::from(ALLOWED)), burst: Some(1), concurrency: None };
         config.gate.destinations.insert(self.limited.address().to_string(), limit);
         config
