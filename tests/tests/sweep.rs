@@ -3,27 +3,23 @@
 
 use std::time::Duration;
 
-use sluice::broker::{Broker, BrokerOptions};
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::id::{JobId, Tenant, Token};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
-use sluice_shared::effects::{Caps, Effects, Receipt, Submission};
+use sluice_shared::effects::{Effects, Receipt, Submission};
 use sluice_shared::nats::records::Found;
-use sluice_shared::nats::{ConnectOptions, Nats};
-use sluice_shared::queues::{QueueEntry, Queues};
+use sluice_shared::queues::QueueEntry;
 use sluice_shared::telemetry::Metrics;
-use sluice_shared::topology::{Options, Settings, Topology};
+use sluice_tests::broker::TestBroker;
 use sluice_workers::sweep::{SweepOptions, run};
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 struct Rig {
-    _broker: Broker,
-    _dir: TempDir,
+    _broker: TestBroker,
     effects: Effects,
     stop: CancellationToken,
 }
@@ -36,19 +32,9 @@ impl Drop for Rig {
 
 impl Rig {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut options = BrokerOptions::new(dir.path().join("nats"));
-        options.runner = Some(env!("CARGO_BIN_EXE_sluice-under-test").into());
-        let broker = Broker::start(options).await.unwrap();
-        let prefix = "sluice".into();
-        let settings = Settings { prefix, shards: 1, record_buckets: 1, replicas: 1, consumers_in_memory: false };
-        let connect = ConnectOptions { url: broker.url().into(), name: "test".into(), ..ConnectOptions::default() };
-        let nats = Nats::connect(connect, Topology::new(settings)).await.unwrap();
-        let made = Options { dead_letter_age: Duration::from_secs(3600), ack_wait: Duration::from_secs(15) };
-        nats.topology().create(&nats, made).await.unwrap();
-        let queues = Queues::start(&nats).await;
-        let effects = Effects::new(&nats, &queues, Caps::new(nats.max_payload(), 1 << 20), Duration::from_secs(3600));
-        Self { _broker: broker, _dir: dir, effects, stop: CancellationToken::new() }
+        let broker = TestBroker::start().await;
+        let effects = broker.effects().await;
+        Self { _broker: broker, effects, stop: CancellationToken::new() }
     }
 
     fn sweep(&self) {
