@@ -19,8 +19,11 @@ pub(crate) fn gateway(_ground: Ground, _listener: TcpListener) -> anyhow::Result
 }
 
 /// The worker.
-pub(crate) fn worker(_ground: Ground) -> anyhow::Result<AtWork> {
-    bail!("this build has no worker")
+pub(crate) fn worker(ground: Ground) -> anyhow::Result<AtWork> {
+    Ok(Box::pin(async move {
+        let effects = ground.effects().await;
+        Ok(sluice_workers::run(effects, &ground.config, ground.metrics, ground.shutdown).await?)
+    }))
 }
 
 /// The delivery service.

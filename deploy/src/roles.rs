@@ -77,7 +77,6 @@ impl Ground {
     }
 
     /// What it takes to act on jobs, with a watched copy of the queues.
-    #[allow(dead_code, reason = "the roles' entry points take it")]
     pub(crate) async fn effects(&self) -> Effects {
         let queues = Queues::start(&self.nats).await;
         let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);

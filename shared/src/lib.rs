@@ -9,3 +9,7 @@ pub mod queues;
 pub mod telemetry;
 pub mod topology;
 pub mod wire;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+mod golden;

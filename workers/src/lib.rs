@@ -1,3 +1,20 @@
-//! stub
+//! The worker fleet of Sluice: pulls queues under their gates, sends, settles, sweeps.
+//!
+//! `dispatch` is the file to open first: one branch from top to bottom.
+
+mod attempt;
+mod dispatch;
+mod due;
+mod fleet;
 pub mod gate;
+mod handler;
+mod message;
+mod queue;
+mod send;
+mod settings;
+mod settlements;
 pub mod sweep;
+mod worker;
+
+pub use send::NoClient;
+pub use worker::run;

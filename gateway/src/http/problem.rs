@@ -44,6 +44,7 @@ impl IntoResponse for Refusal {
 pub(super) fn of_cancel(error: &CancelError) -> Response {
     let (status, code) = match error {
         CancelError::NotFound => (StatusCode::NOT_FOUND, "no_such_job"),
+        CancelError::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, "no_room"),
         CancelError::Unknown => (StatusCode::SERVICE_UNAVAILABLE, "unknown"),
         CancelError::Unreadable => (StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
     };

@@ -1,5 +1,6 @@
 //! The pure core: what a job is, how its race goes on, when a gate lets a call through. No async, no clock, no I/O, no randomness.
 
+pub mod classify;
 pub mod decide;
 pub mod delivery;
 pub mod demand;
@@ -9,7 +10,9 @@ pub mod gate;
 pub mod id;
 pub mod job;
 pub mod outcome;
+pub mod pace;
 pub mod payload;
 pub mod record;
 pub mod result;
+pub mod retry;
 pub mod submission;

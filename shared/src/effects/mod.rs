@@ -2,6 +2,7 @@
 
 mod cancel;
 mod caps;
+mod handle;
 mod perform;
 mod submit;
 mod swap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use cancel::{CancelError, Cancelled};
 pub use caps::{Caps, LOSER_BODY};
+pub use handle::{Handled, JobMessage, Seen, Unfinished};
 pub use perform::NotDone;
 pub use submit::{Receipt, Submission, SubmitError};
 

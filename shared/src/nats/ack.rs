@@ -6,6 +6,7 @@ use async_nats::Request;
 use async_nats::jetstream::message::{AckKind, Message};
 use bytes::Bytes;
 
+use super::pull::Generation;
 use super::{Nats, REQUEST_TIMEOUT};
 use crate::clock::Millis;
 
@@ -20,6 +21,8 @@ pub struct InHand {
     sequence: u64,
     delivered: u64,
     published: Millis,
+    generation: Generation,
+    handed_out_by: u64,
 }
 
 impl std::fmt::Debug for Nats {
@@ -31,13 +34,14 @@ impl std::fmt::Debug for Nats {
 impl InHand {
     /// Takes a message as it came from a consumer; `None` where it did not come from one.
     #[must_use]
-    pub fn new(nats: &Nats, message: Message) -> Option<Self> {
+    pub(super) fn new(nats: &Nats, message: Message, generation: &Generation) -> Option<Self> {
         let (sequence, delivered, published) = {
             let info = message.info().ok()?;
             let published = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
             (info.stream_sequence, u64::try_from(info.delivered).unwrap_or(1), Millis(published))
         };
-        Some(Self { nats: nats.clone(), message, sequence, delivered, published })
+        let (generation, handed_out_by) = (generation.clone(), generation.now());
+        Some(Self { nats: nats.clone(), message, sequence, delivered, published, generation, handed_out_by })
     }
 
     /// Its subject.
@@ -96,14 +100,23 @@ impl InHand {
         false
     }
 
-    /// Gives it back, to be handed out again after a time.
+    /// Gives it back, to be handed out again after a time. Nothing where its consumer was made again since: that one has
+    /// handed it out anew, and would do so once more.
     pub async fn nak(&self, delay: Option<Duration>) {
-        self.send(AckKind::Nak(delay)).await;
+        if self.is_current() {
+            self.send(AckKind::Nak(delay)).await;
+        }
     }
 
     /// Says that work on it goes on.
     pub async fn progress(&self) {
-        self.send(AckKind::Progress).await;
+        if self.is_current() {
+            self.send(AckKind::Progress).await;
+        }
+    }
+
+    fn is_current(&self) -> bool {
+        self.generation.now() == self.handed_out_by
     }
 
     async fn send(&self, kind: AckKind) {

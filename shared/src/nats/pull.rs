@@ -3,6 +3,8 @@
 //! One subscription for each puller; a pull request names how many messages may come and how long it stands. What ends a
 //! request is told apart: used up, expired, the consumer gone, the broker silent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::message::Message;
@@ -16,6 +18,23 @@ use super::ack::InHand;
 
 /// How long past its own end a request may be silent before it counts as lost.
 const SILENCE: Duration = Duration::from_secs(2);
+/// How long what is under way from the broker is waited for when a puller closes.
+const UNDER_WAY: Duration = Duration::from_millis(500);
+
+/// Which life of a consumer a message was handed out by. A consumer that was made again hands out everything unacked
+/// anew, so whoever still holds a message of the earlier one has no say in when it comes again.
+#[derive(Clone, Debug, Default)]
+pub struct Generation(Arc<AtomicU64>);
+
+impl Generation {
+    pub(super) fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn next(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
 
 /// Pulls from one consumer.
 pub struct Puller {
@@ -24,6 +43,7 @@ pub struct Puller {
     inbox: Subject,
     subscription: Subscriber,
     connections: watch::Receiver<u64>,
+    generation: Generation,
     outstanding: usize,
     until: Instant,
 }
@@ -47,11 +67,11 @@ pub enum Pulled {
 pub struct PullError(String);
 
 impl Puller {
-    /// Opens a puller on a durable consumer.
+    /// Opens a puller on a durable consumer. All pullers of one consumer in this process share its `generation`.
     ///
     /// # Errors
     /// Where the connection is closed for good.
-    pub async fn open(nats: &Nats, stream: &str, consumer: &str) -> Result<Self, PullError> {
+    pub async fn open(nats: &Nats, stream: &str, consumer: &str, generation: &Generation) -> Result<Self, PullError> {
         let mut connections = nats.connections();
         connections.mark_unchanged();
         let inbox = Subject::from(nats.client().new_inbox());
@@ -62,6 +82,7 @@ impl Puller {
             inbox,
             subscription,
             connections,
+            generation: generation.clone(),
             outstanding: 0,
             until: Instant::now(),
         })
@@ -102,8 +123,7 @@ impl Puller {
             match message.status {
                 None => {
                     self.outstanding = self.outstanding.saturating_sub(1);
-                    let context = self.nats.jetstream().clone();
-                    if let Some(in_hand) = InHand::new(&self.nats, Message { message, context }) {
+                    if let Some(in_hand) = self.in_hand(message) {
                         return Pulled::Message(Box::new(in_hand));
                     }
                 }
@@ -113,16 +133,42 @@ impl Puller {
         }
     }
 
+    /// Asks for nothing more, and gives back at once what is under way already.
+    pub async fn close(mut self) {
+        if self.outstanding == 0 || self.subscription.drain().await.is_err() {
+            return;
+        }
+        let giving_back = async {
+            while let Some(message) = self.subscription.next().await {
+                if let Some(in_hand) = self.in_hand(message) {
+                    in_hand.nak(None).await;
+                }
+            }
+        };
+        // What comes later than this is handed out again when its time in hand is over.
+        let _ = tokio::time::timeout(UNDER_WAY, giving_back).await;
+    }
+
+    fn in_hand(&self, message: async_nats::Message) -> Option<InHand> {
+        let context = self.nats.jetstream().clone();
+        InHand::new(&self.nats, Message { message, context }, &self.generation)
+    }
+
     fn ended(&mut self, status: StatusCode, description: &str) -> Pulled {
         self.outstanding = 0;
         let description = description.to_ascii_lowercase();
-        match status.as_u16() {
-            404 | 408 => Pulled::Over,
-            409 if description.contains("consumer deleted") || description.contains("not found") => Pulled::Gone,
+        let gone = match status.as_u16() {
+            404 | 408 => return Pulled::Over,
             // The request asked for what the consumer cannot give right now; asking again is right.
-            409 if description.contains("maxwaiting") || description.contains("completed") => Pulled::Over,
-            503 => Pulled::Gone,
-            _ => Pulled::Lost,
+            409 if description.contains("maxwaiting") || description.contains("completed") => return Pulled::Over,
+            409 => description.contains("consumer deleted") || description.contains("not found"),
+            503 => true,
+            _ => false,
+        };
+        if gone {
+            self.generation.next();
+            return Pulled::Gone;
         }
+        Pulled::Lost
     }
 }

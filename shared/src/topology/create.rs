@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{
+    Config as Stream, ConsumerCreateStrictErrorKind, DiscardPolicy, RetentionPolicy, StorageType,
+};
 
 use super::names::{Settings, Topology};
+use crate::domain::id::QueueName;
 use crate::nats::bucket::{BucketError, Written};
 use crate::nats::{Nats, broker_error};
+use crate::queues::QueueEntry;
 
 /// The oldest nats-server that runs this: older ones corrupt schedules on recovery or stall consumers after deletes.
 pub const MIN_SERVER: (u64, u64) = (2, 15);
@@ -18,6 +22,8 @@ const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
 const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long what came due may be in hand: it is handled in milliseconds.
 const DUE_ACK_WAIT: Duration = Duration::from_secs(15);
+/// A queue's consumer that nobody asked anything for so long removes itself: longer than its entry is kept without work.
+const QUEUE_INACTIVE: Duration = Duration::from_secs(26 * 3600);
 /// The key of the settings in the bucket of queues.
 const SETTINGS_KEY: &str = "_topology";
 
@@ -95,6 +101,39 @@ impl Topology {
             self.consume(nats, &stream, consumer, filter, options).await?;
         }
         Ok(())
+    }
+
+    /// Makes the consumer of a queue from what its entry says. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_queue_consumer(
+        &self,
+        nats: &Nats,
+        name: &QueueName,
+        entry: &QueueEntry,
+        ack_wait: Duration,
+    ) -> Result<(), CreateError> {
+        let stream = self.jobs_stream(entry.shard);
+        let config = pull::Config {
+            durable_name: Some(name.to_string()),
+            filter_subject: self.queue_filter(entry.shard, name),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait,
+            max_deliver: -1,
+            max_ack_pending: entry.max_ack_pending,
+            inactive_threshold: QUEUE_INACTIVE,
+            num_replicas: usize::from(self.settings().replicas),
+            memory_storage: self.settings().consumers_in_memory,
+            ..pull::Config::default()
+        };
+        let Err(error) = nats.jetstream().create_consumer_strict_on_stream(config, &stream).await else {
+            return Ok(());
+        };
+        if error.kind() == ConsumerCreateStrictErrorKind::AlreadyExists {
+            return Ok(());
+        }
+        Err(CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&error) })
     }
 
     /// Makes the consumer of what comes due in a shard, again where the broker lost it.

@@ -246,6 +246,12 @@ impl Topology {
         format!("{}.settled.{job}", self.prefix())
     }
 
+    /// The ends of all races.
+    #[must_use]
+    pub fn settled_any(&self) -> String {
+        format!("{}.settled.*", self.prefix())
+    }
+
     /// The subject of an operation of the NATS service, with the tenant's token or a wildcard for it.
     #[must_use]
     pub fn api(&self, operation: &str, tenant: Option<&str>) -> String {

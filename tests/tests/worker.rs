@@ -1,0 +1,260 @@
+//! A worker in this process against a real nats-server: what it does with messages that are no ordinary work.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use sluice::scripted::{Destination, Script};
+use sluice_shared::clock;
+use sluice_shared::config::Config;
+use sluice_shared::domain::id::{BranchId, JobId, Tenant, Token};
+use sluice_shared::domain::outcome::{Content, ErrorKind, Status};
+use sluice_shared::domain::record::Record;
+use sluice_shared::domain::submission::{Limits, read};
+use sluice_shared::effects::{Effects, Receipt, Submission};
+use sluice_shared::nats::records::Found;
+use sluice_shared::telemetry::Metrics;
+use sluice_shared::topology::Stage;
+use sluice_tests::broker::TestBroker;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+const SOON: Duration = Duration::from_secs(20);
+
+struct Rig {
+    broker: TestBroker,
+    effects: Effects,
+    destination: Destination,
+}
+
+struct Worker {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Worker {
+    async fn stopped(mut self) {
+        self.stop.cancel();
+        tokio::time::timeout(SOON, &mut self.task).await.expect("the worker did not stop").unwrap();
+    }
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let broker = TestBroker::start().await;
+        let effects = broker.effects().await;
+        Self { broker, effects, destination: Destination::start().await.unwrap() }
+    }
+
+    async fn worker(&self, settings: &str) -> Worker {
+        let config = Config::from_toml(&format!("gate.rate = 1000.0\n{settings}")).unwrap();
+        let (effects, stop) = (self.broker.effects().await, CancellationToken::new());
+        let until = stop.clone();
+        let task = tokio::spawn(async move {
+            sluice_workers::run(effects, &config, Metrics::new(), until).await.unwrap();
+        });
+        Worker { stop, task }
+    }
+
+    async fn submit(&self, key: &str) -> Receipt {
+        let tenant = Tenant::default();
+        let limits = Limits::new(1 << 20, clock::now(), "sluice", &tenant);
+        let json = format!(r#"{{"url":"{}"}}"#, self.destination.at("/"));
+        let job = read(json.as_bytes(), &limits).unwrap();
+        let submission = Submission { tenant: tenant.clone(), key: key.into(), job, traceparent: None };
+        self.effects.submit(submission).await.unwrap()
+    }
+
+    async fn stream(&self) -> Stream {
+        let nats = self.effects.nats();
+        nats.jetstream().get_stream(nats.topology().jobs_stream(0)).await.unwrap()
+    }
+
+    /// Puts this in the place of a branch's work message.
+    async fn replace_work(&self, receipt: &Receipt, payload: &'static [u8]) {
+        let nats = self.effects.nats();
+        self.stream().await.purge().await.unwrap();
+        let address = Effects::address(&receipt.job, &receipt.record, Token::Branch(BranchId::OWN)).unwrap();
+        let subject = address.at(nats.prefix(), Stage::Work);
+        nats.publish(subject, HeaderMap::new(), Bytes::from_static(payload)).await.unwrap();
+    }
+
+    async fn record(&self, job: &JobId) -> Box<Record> {
+        let Found::Record(record, _) = self.effects.records().read(job).await.unwrap() else { panic!("no record") };
+        record
+    }
+
+    async fn ended(&self, job: &JobId) -> Box<Record> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let record = self.record(job).await;
+            if record.outcome.is_some() {
+                return record;
+            }
+            assert!(Instant::now() < deadline, "{job} did not end: {record:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn empty(&self) {
+        let deadline = Instant::now() + SOON;
+        while self.stream().await.cached_info().state.messages > 0 {
+            assert!(Instant::now() < deadline, "messages are left");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The reasons of all dead letters, with their subjects.
+    async fn dead_letters(&self) -> Vec<(String, String)> {
+        let nats = self.effects.nats();
+        let stream = nats.jetstream().get_stream(nats.topology().dead_stream()).await.unwrap();
+        let count = stream.cached_info().state.messages;
+        let mut letters = Vec::new();
+        for sequence in 1..=count {
+            let letter = stream.get_raw_message(sequence).await.unwrap();
+            letters.push((letter.subject.to_string(), letter.headers.get("Sluice-Reason").unwrap().to_string()));
+        }
+        letters
+    }
+
+    async fn queue_consumers(&self) -> Vec<String> {
+        let names: Vec<String> = self.stream().await.consumer_names().try_collect().await.unwrap();
+        names.into_iter().filter(|name| name != "due").collect()
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_called_once_settled_and_leaves_nothing_in_its_queue() {
+    let rig = Rig::start().await;
+    let _worker = rig.worker("").await;
+    let job = rig.submit("a").await.job;
+    let record = rig.ended(&job).await;
+    assert_eq!(record.outcome.unwrap().status, Status::Success);
+    rig.empty().await;
+    assert_eq!(rig.destination.count(), 1);
+}
+
+#[tokio::test]
+async fn a_branch_whose_message_nobody_can_read_dies_and_the_queue_goes_on() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit("a").await;
+    rig.replace_work(&receipt, b"\x01garbage").await;
+    let next = rig.submit("b").await.job;
+    let _worker = rig.worker("").await;
+    let outcome = rig.ended(&receipt.job).await.outcome.unwrap();
+    assert_eq!(outcome.status, Status::Failed);
+    let Content::Error { kind, .. } = outcome.answer.unwrap().content else { panic!("an answer") };
+    assert_eq!(kind, ErrorKind::Unreadable);
+    assert_eq!(rig.ended(&next).await.outcome.unwrap().status, Status::Success);
+    rig.empty().await;
+    let letters = rig.dead_letters().await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert!(letters[0].0.starts_with("sluice.dead.message._.jobs.0."), "{letters:?}");
+    assert_eq!(rig.destination.count(), 1);
+}
+
+#[tokio::test]
+async fn a_message_of_a_newer_version_is_left_to_somebody_newer() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit("a").await;
+    rig.replace_work(&receipt, b"\x63?").await;
+    let _worker = rig.worker("").await;
+    let next = rig.submit("b").await.job;
+    rig.ended(&next).await;
+    assert!(rig.record(&receipt.job).await.outcome.is_none());
+    assert_eq!(rig.stream().await.cached_info().state.messages, 1);
+    assert!(rig.dead_letters().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_whose_record_the_broker_lost_is_set_aside() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit("a").await;
+    let nats = rig.effects.nats();
+    let records = nats.jetstream().get_stream(format!("KV_{}", nats.topology().records_bucket(0))).await.unwrap();
+    records.purge().await.unwrap();
+    let _worker = rig.worker("").await;
+    rig.empty().await;
+    let letters = rig.dead_letters().await;
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].0.contains(receipt.job.as_str()) && letters[0].1.contains("record is not there"), "{letters:?}");
+    assert_eq!(rig.destination.count(), 0);
+}
+
+#[tokio::test]
+async fn a_consumer_that_vanished_is_made_again() {
+    let rig = Rig::start().await;
+    let _worker = rig.worker("").await;
+    let first = rig.submit("a").await.job;
+    rig.ended(&first).await;
+    let consumers = rig.queue_consumers().await;
+    assert_eq!(consumers.len(), 1);
+    let stream = rig.stream().await;
+    stream.delete_consumer(&consumers[0]).await.unwrap();
+    stream.delete_consumer("due").await.unwrap();
+    let second = rig.submit("b").await.job;
+    assert_eq!(rig.ended(&second).await.outcome.unwrap().status, Status::Success);
+    rig.destination.on("/", [Script::answer(500), Script::answer(200)]);
+    // The retry comes by the due consumer.
+    let third = rig.submit("c").await.job;
+    assert_eq!(rig.ended(&third).await.outcome.unwrap().status, Status::Success);
+    assert_eq!(rig.queue_consumers().await, consumers);
+}
+
+#[tokio::test]
+async fn a_worker_told_to_stop_lets_a_call_end_and_gives_back_what_waits() {
+    let rig = Rig::start().await;
+    rig.destination.on("/", Script::answer(200).after(Duration::from_millis(700)));
+    let worker = rig.worker("gate.concurrency = 1").await;
+    let (first, second) = (rig.submit("a").await.job, rig.submit("b").await.job);
+    rig.destination.wait_for(|calls| !calls.is_empty(), SOON).await.unwrap();
+    worker.stopped().await;
+    let ended = |job: &JobId| {
+        let job = job.clone();
+        async { (rig.record(&job).await.outcome.is_some(), job) }
+    };
+    let states: Vec<_> = futures_util::stream::iter([&first, &second]).then(ended).collect().await;
+    assert_eq!(states.iter().filter(|(ended, _)| *ended).count(), 1, "{states:?}");
+    // What was given back is there for the next one at once.
+    let _next = rig.worker("").await;
+    rig.ended(&first).await;
+    rig.ended(&second).await;
+    assert_eq!(rig.destination.count(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_the_grace_is_dropped_and_made_again_by_the_next_worker() {
+    let rig = Rig::start().await;
+    rig.destination.on("/", [Script::hang(), Script::answer(200)]);
+    let worker = rig.worker("worker.grace = \"100ms\"").await;
+    let job = rig.submit("a").await.job;
+    rig.destination.wait_for(|calls| !calls.is_empty(), SOON).await.unwrap();
+    worker.stopped().await;
+    rig.destination.wait_for(|calls| calls[0].dropped_at.is_some(), SOON).await.unwrap();
+    let _next = rig.worker("").await;
+    assert_eq!(rig.ended(&job).await.outcome.unwrap().status, Status::Success);
+    assert_eq!(rig.destination.count(), 2);
+}
+
+#[tokio::test]
+async fn a_job_older_than_the_maximum_age_fails_instead_of_being_sent() {
+    let rig = Rig::start().await;
+    let job = rig.submit("a").await.job;
+    sleep(Duration::from_millis(1_100)).await;
+    let _worker = rig.worker("worker.max_age = \"1s\"").await;
+    let outcome = rig.ended(&job).await.outcome.unwrap();
+    let Content::Error { kind, .. } = outcome.answer.unwrap().content else { panic!("an answer") };
+    assert_eq!((outcome.status, kind), (Status::Failed, ErrorKind::Expired));
+    assert_eq!(rig.destination.count(), 0);
+}

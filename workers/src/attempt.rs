@@ -1,0 +1,202 @@
+//! One attempt of a branch: the slot waited for, the request made and sent, the answer judged; or what comes in between.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sluice_shared::clock;
+use sluice_shared::domain::classify::classify;
+use sluice_shared::domain::decide::Verdict;
+use sluice_shared::domain::demand::Then;
+use sluice_shared::domain::event::What;
+use sluice_shared::domain::id::{BranchId, Destination};
+use sluice_shared::domain::job::Body;
+use sluice_shared::domain::outcome::{Answer, Class, Content, ErrorKind};
+use sluice_shared::domain::pace::{Closes, Pace};
+use sluice_shared::domain::record::{Branch, Record};
+use sluice_shared::domain::retry;
+use sluice_shared::effects::{JobMessage, LOSER_BODY, Seen, Unfinished};
+use sluice_shared::telemetry::traceparent;
+use tokio::time::Instant;
+
+use crate::dispatch::Dispatcher;
+use crate::gate::{Closed, Hold, Slot};
+use crate::send::{Marks, Outgoing, error, unsendable};
+use crate::settlements::Watched;
+
+/// A wait for a slot longer than this makes the record worth reading again before the send.
+const WORTH_READING_AGAIN: Duration = Duration::from_millis(250);
+
+/// An attempt that is to be made.
+pub(crate) struct Attempt<'a> {
+    pub(crate) dispatcher: &'a Dispatcher,
+    pub(crate) message: &'a JobMessage,
+    pub(crate) branch: BranchId,
+    pub(crate) attempt: u32,
+}
+
+/// How it ended.
+pub(crate) enum Ended {
+    /// There is an answer to conclude from.
+    Answered {
+        /// What came back.
+        answer: Answer,
+        /// What it means for the branch.
+        verdict: Verdict,
+        /// The record, as it was read last.
+        seen: Seen,
+    },
+    /// Nothing was sent, or what was sent does not matter any more; this becomes of the message.
+    NotMade(Then),
+}
+
+/// What may come before the send.
+enum Turn {
+    /// Send now.
+    Come(Slot, Seen),
+    /// The job is too old.
+    TooLate(Seen),
+    /// Nothing is sent.
+    Over(Then),
+}
+
+impl Attempt<'_> {
+    /// Makes it. The record is the one that the guard has read.
+    pub(crate) async fn make(&self, seen: Seen, hold: Hold, mut watched: Watched) -> Result<Ended, Unfinished> {
+        let (slot, seen) = match self.turn(seen, &hold, &mut watched).await? {
+            Turn::Come(slot, seen) => (slot, seen),
+            Turn::TooLate(seen) => {
+                let text = "the job was older than the maximum age when its turn came";
+                return Ok(self.judge(error(ErrorKind::Expired, text.to_owned()), seen, &hold).await);
+            }
+            Turn::Over(then) => return Ok(Ended::NotMade(then)),
+        };
+        let Some(branch) = seen.record.branch(self.branch) else { return Ok(Ended::NotMade(Then::Ack)) };
+        let content = match self.outgoing(&seen.record, branch).await? {
+            Err(unsendable) => unsendable,
+            Ok(outgoing) => tokio::select! {
+                content = self.send(&seen.record, branch, outgoing) => content,
+                // The request is dropped on the wire.
+                over = self.over(&mut watched) => return Ok(Ended::NotMade(over?)),
+            },
+        };
+        drop(slot);
+        Ok(self.judge(content, seen, &hold).await)
+    }
+
+    /// Waits for the slot; says what came first.
+    async fn turn(&self, seen: Seen, hold: &Hold, watched: &mut Watched) -> Result<Turn, Unfinished> {
+        let asked = Instant::now();
+        let too_old_at = seen.record.starts_at.after(self.dispatcher.settings.max_age);
+        let slot = tokio::select! {
+            biased;
+            // Whoever else runs takes it.
+            () = self.dispatcher.stop.begun.cancelled() => return Ok(Turn::Over(Then::GiveBack { until: clock::now() })),
+            over = self.over(watched) => return Ok(Turn::Over(over?)),
+            () = tokio::time::sleep(too_old_at.since(clock::now())) => return Ok(Turn::TooLate(seen)),
+            slot = hold.slot() => slot,
+        };
+        self.dispatcher.handler.metrics().waited_at_gate(asked.elapsed());
+        match slot {
+            Err(Closed { until }) => Ok(Turn::Over(Then::GiveBack { until })),
+            Ok(slot) if asked.elapsed() <= WORTH_READING_AGAIN => Ok(Turn::Come(slot, seen)),
+            Ok(slot) => Ok(match self.look_again().await? {
+                Ok(seen) => Turn::Come(slot, seen),
+                Err(then) => Turn::Over(then),
+            }),
+        }
+    }
+
+    /// Resolves when the attempt does not matter any more, with what becomes of the message.
+    async fn over(&self, watched: &mut Watched) -> Result<Then, Unfinished> {
+        loop {
+            watched.told().await;
+            if let Err(then) = self.look_again().await? {
+                return Ok(then);
+            }
+        }
+    }
+
+    /// The record, if it still wants this attempt; what becomes of the message, else.
+    async fn look_again(&self) -> Result<Result<Seen, Then>, Unfinished> {
+        let guarded = self.dispatcher.handler.guard(self.message).await?;
+        Ok(match (guarded.then, guarded.seen) {
+            (Then::Execute { .. }, Some(seen)) => Ok(seen),
+            (then, _) => Err(then),
+        })
+    }
+
+    /// What is sent, or the answer that says why it cannot be.
+    async fn outgoing(&self, record: &Record, branch: &Branch) -> Result<Result<Outgoing, Content>, Unfinished> {
+        let request = &branch.contender.request;
+        let body = match &request.body {
+            Body::Empty => Bytes::new(),
+            Body::Inline(bytes) => bytes.clone(),
+            Body::Stored { .. } => {
+                let records = self.dispatcher.handler.effects().records();
+                match records.body(&self.message.address.job, &record.incarnation, self.branch).await? {
+                    Some(body) => body,
+                    None => return Ok(Err(unsendable("the request's body is not stored any more"))),
+                }
+            }
+        };
+        let traceparent = record.traceparent.as_deref().and_then(traceparent::child);
+        let marks = Marks { key: &record.key, branch: self.branch, traceparent };
+        Ok(Outgoing::new(request, body, marks))
+    }
+
+    async fn send(&self, record: &Record, branch: &Branch, outgoing: Outgoing) -> Content {
+        let (handler, settings) = (&self.dispatcher.handler, &self.dispatcher.settings);
+        let destination = destination(branch);
+        let sent = What::Sent { branch: self.branch, attempt: self.attempt, destination };
+        handler.effects().tell(&record.tenant, &self.message.address.job, clock::now(), sent).await;
+        let in_flight = handler.metrics().attempt_started();
+        let began = Instant::now();
+        let timeout = branch.contender.timeout.unwrap_or(settings.attempt_timeout);
+        let limit = handler.effects().caps().response_body;
+        let content = self.dispatcher.sender.send(outgoing, timeout, limit).await;
+        drop(in_flight);
+        let class = classify(&content, &branch.contender.retry, &settings.retry_codes);
+        handler.metrics().attempted(class, began.elapsed());
+        content
+    }
+
+    /// What the answer means: for the gate, which learns and closes by it, and for the branch.
+    async fn judge(&self, content: Content, seen: Seen, hold: &Hold) -> Ended {
+        let now = clock::now();
+        let closed_until = match &content {
+            Content::Response(response) => self.teach(hold, response.status, &Pace::read(&response.headers, now)).await,
+            Content::Error { .. } => None,
+        };
+        let settings = &self.dispatcher.settings;
+        let policy = seen.record.branch(self.branch).map(|branch| branch.contender.retry.clone()).unwrap_or_default();
+        let verdict = match classify(&content, &policy, &settings.retry_codes) {
+            Class::Success => Verdict::Success,
+            Class::Limited => Verdict::Limited { until: closed_until.unwrap_or(now) },
+            Class::Retryable => retry::again(self.attempt, &policy, &settings.retry, closed_until, now, rand::random()),
+            Class::Final => Verdict::Final,
+        };
+        let answer = Answer { attempt: self.attempt, at: now, content };
+        let answer = if verdict == Verdict::Success { answer } else { answer.cut_to(LOSER_BODY) };
+        Ended::Answered { answer, verdict, seen }
+    }
+
+    /// Lets the gate learn from an answer; says until when it is closed, where the answer closes it.
+    async fn teach(&self, hold: &Hold, status: u16, pace: &Pace) -> Option<clock::Millis> {
+        if let Some(pacing) = pace.pacing.clone() {
+            hold.gate().learn(pacing).await;
+        }
+        let until = match pace.closes(status) {
+            Closes::Not => return None,
+            Closes::ForNow => None,
+            Closes::Until(until) => Some(until),
+        };
+        self.dispatcher.handler.metrics().gate_closed();
+        Some(hold.gate().close(until).await)
+    }
+}
+
+/// Where the branch's calls go, for people.
+fn destination(branch: &Branch) -> String {
+    let url = url::Url::parse(&branch.contender.request.url).ok();
+    url.as_ref().and_then(Destination::of).map(|destination| destination.to_string()).unwrap_or_default()
+}

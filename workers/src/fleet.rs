@@ -1,0 +1,58 @@
+//! Which queues this worker pulls: all that have an entry. Follows the watched set and runs one task a queue.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sluice_shared::domain::id::QueueName;
+use sluice_shared::queues::QueueEntry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::dispatch::Dispatcher;
+use crate::gate::Gates;
+use crate::queue::Pull;
+
+/// The queues that this worker pulls.
+pub(crate) struct Fleet {
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) gates: Gates,
+    /// Messages that this worker may have in hand.
+    pub(crate) places: Arc<Semaphore>,
+}
+
+/// A queue that is pulled. Dropping it stops that.
+struct Pulled {
+    shard: u16,
+    _stop: DropGuard,
+}
+
+impl Fleet {
+    /// Pulls every queue that exists until told to stop.
+    pub(crate) async fn run(self) {
+        let queues = self.dispatcher.handler.effects().queues();
+        let stop = &self.dispatcher.stop.begun;
+        let mut version = queues.version();
+        let mut pulled = HashMap::<QueueName, Pulled>::new();
+        loop {
+            version.mark_unchanged();
+            let wanted: HashMap<_, _> = queues.all().into_iter().collect();
+            pulled.retain(|name, one| wanted.get(name).is_some_and(|entry| entry.value.shard == one.shard));
+            for (name, entry) in wanted {
+                pulled.entry(name).or_insert_with_key(|name| self.start(name.clone(), entry.value));
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = version.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn start(&self, name: QueueName, entry: QueueEntry) -> Pulled {
+        let stop: CancellationToken = self.dispatcher.stop.begun.child_token();
+        let (shard, gates) = (entry.shard, self.gates.of_queue(&entry));
+        let (dispatcher, places) = (Arc::clone(&self.dispatcher), Arc::clone(&self.places));
+        let pull = Pull { dispatcher, name, entry, gates, places, stop: stop.clone() };
+        self.dispatcher.tasks.spawn(pull.run());
+        Pulled { shard, _stop: stop.drop_guard() }
+    }
+}

@@ -1,0 +1,143 @@
+//! What every message of a job goes through, work or due: guard, carry out, let go; and what becomes of one that cannot be
+//! read.
+
+use sluice_shared::clock;
+use sluice_shared::domain::decide::{Known, Verdict, conclude, decide};
+use sluice_shared::domain::demand::{Decision, Then};
+use sluice_shared::domain::id::Token;
+use sluice_shared::domain::outcome::{Answer, Content, ErrorKind};
+use sluice_shared::domain::record::{BranchState, Record};
+use sluice_shared::effects::{Effects, Handled, JobMessage, Seen, Unfinished};
+use sluice_shared::nats::ack::InHand;
+use sluice_shared::nats::dead::{DeadKind, DeadLetter};
+use sluice_shared::telemetry::Metrics;
+
+use crate::message::{LEAVE_TO_NEWER, Strange, TRY_AGAIN};
+
+/// Handles messages, and counts what came of it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handler {
+    effects: Effects,
+    metrics: Metrics,
+}
+
+impl Handler {
+    pub(crate) fn new(effects: Effects, metrics: Metrics) -> Self {
+        Self { effects, metrics }
+    }
+
+    pub(crate) fn effects(&self) -> &Effects {
+        &self.effects
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// By the table.
+    pub(crate) async fn guard(&self, message: &JobMessage) -> Result<Handled, Unfinished> {
+        let decided = |known: Known<'_>, now| decide(known, message.incoming(), now);
+        self.counted(self.effects.handle(message, None, decided).await)
+    }
+
+    /// By the answer to the attempt that the message points to: one swap, allowed only while the branch is live at that
+    /// attempt; else the answer is dropped and the table decides.
+    pub(crate) async fn conclude(
+        &self,
+        message: &JobMessage,
+        seen: Seen,
+        answer: &Answer,
+        verdict: Verdict,
+    ) -> Result<Handled, Unfinished> {
+        let decided = |known: Known<'_>, now| match known {
+            Known::Record(record) => conclude(record, message.incoming(), answer, verdict, now),
+            Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => decide(known, message.incoming(), now),
+        };
+        self.counted(self.effects.handle(message, Some(seen), decided).await)
+    }
+
+    fn counted(&self, handled: Result<Handled, Unfinished>) -> Result<Handled, Unfinished> {
+        if let Ok(Handled { settled: Some(status), seen: Some(seen), .. }) = &handled {
+            self.metrics.settled(*status, clock::now().since(seen.record.accepted_at));
+        }
+        handled
+    }
+
+    /// Lets go of a message as was decided. What stopped on the way comes again.
+    pub(crate) async fn let_go(&self, in_hand: &InHand, then: Result<Then, Unfinished>) {
+        match then {
+            Ok(Then::Ack) => in_hand.ack().await,
+            Ok(Then::GiveBack { until }) => in_hand.nak(Some(until.since(clock::now()))).await,
+            Ok(Then::LeaveToNewer) => in_hand.nak(Some(LEAVE_TO_NEWER)).await,
+            Ok(Then::SetAside(oddity)) => self.set_aside(in_hand, &oddity.to_string()).await,
+            // Only work is executed, and then something else was decided.
+            Ok(Then::Execute { .. }) => in_hand.nak(Some(TRY_AGAIN)).await,
+            Err(unfinished) => {
+                tracing::warn!(subject = in_hand.subject(), %unfinished, "a message is left for another try");
+                in_hand.nak(Some(TRY_AGAIN)).await;
+            }
+        }
+    }
+
+    /// Lets go of a message that cannot be read. A branch whose message nobody can read dies of it: better a job that fails
+    /// than one that hangs.
+    pub(crate) async fn let_go_of(&self, in_hand: &InHand, strange: Strange) {
+        let (message, why) = match strange {
+            Strange::Newer(_) => return in_hand.nak(Some(LEAVE_TO_NEWER)).await,
+            Strange::Subject(_) | Strange::Unfired => return self.set_aside(in_hand, &strange.to_string()).await,
+            Strange::Payload { message, why } => (message, why),
+        };
+        match self.die(&message, &why).await {
+            Ok(()) => self.set_aside(in_hand, &why).await,
+            unfinished @ Err(_) => self.let_go(in_hand, unfinished.map(|()| Then::Ack)).await,
+        }
+    }
+
+    /// Ends the branch at whatever attempt the record has it: the one that the message pointed to is not known.
+    async fn die(&self, message: &JobMessage, why: &str) -> Result<(), Unfinished> {
+        let message_of = |attempt| JobMessage { attempt, ..message.clone() };
+        let text = format!("the branch's message cannot be read: {why}");
+        let content = Content::Error { kind: ErrorKind::Unreadable, message: text };
+        let decided = |known: Known<'_>, now| match known {
+            Known::Record(record) => match live_at(record, message.address.token) {
+                Some(attempt) => {
+                    let answer = Answer { attempt, at: now, content: content.clone() };
+                    conclude(record, message_of(attempt).incoming(), &answer, Verdict::Final, now)
+                }
+                None => Decision::only(Then::Ack),
+            },
+            Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => Decision::only(Then::Ack),
+        };
+        self.counted(self.effects.handle(message, None, decided).await).map(|_| ())
+    }
+
+    /// Keeps a message as a dead letter, then acks it. Where that fails it is not acked and comes again.
+    async fn set_aside(&self, in_hand: &InHand, reason: &str) {
+        tracing::error!(subject = in_hand.subject(), reason, "a message is set aside");
+        let nats = self.effects.nats();
+        let subject = in_hand.subject().strip_prefix(nats.prefix()).unwrap_or(in_hand.subject());
+        let letter = DeadLetter {
+            kind: DeadKind::Message,
+            tenant: "_",
+            name: format!("{}.{}", subject.trim_start_matches('.'), in_hand.sequence()),
+            reason,
+            payload: in_hand.payload().clone(),
+        };
+        match nats.set_aside(letter).await {
+            Ok(_) => {
+                self.metrics.set_aside();
+                in_hand.ack().await;
+            }
+            Err(error) => tracing::warn!(%error, "a dead letter was not stored; the message comes again"),
+        }
+    }
+}
+
+/// The attempt at which the token's branch contends, if it does.
+fn live_at(record: &Record, token: Token) -> Option<u32> {
+    let Token::Branch(branch) = token else { return None };
+    match record.branch(branch).filter(|_| record.outcome.is_none())?.state {
+        BranchState::Live { attempt, .. } => Some(attempt),
+        BranchState::Unstarted | BranchState::Dead => None,
+    }
+}

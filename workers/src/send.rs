@@ -1,0 +1,218 @@
+//! One HTTP exchange: a request goes out, an answer comes back, whatever happened. Never an error: what goes wrong is an
+//! answer too.
+//!
+//! Owns the HTTP client and what goes on the wire. Does not judge answers. Invariant: no text that leaves here holds a URL,
+//! a header's value or a body.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, StatusCode};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Url};
+use sluice_shared::domain::id::BranchId;
+use sluice_shared::domain::job::Request;
+use sluice_shared::domain::outcome::{Content, ErrorKind, Response};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Redirects that are followed.
+const MOST_REDIRECTS: usize = 5;
+/// Bytes of headers that are kept of an answer.
+const MOST_HEADER_BYTES: usize = 32 * 1024;
+/// Makes a request safe to repeat for a destination that honours it.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Headers of the connection, not of the answer (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Sends requests over connections that are kept open.
+pub(crate) struct Sender {
+    client: Client,
+}
+
+/// The HTTP client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client could not be made: {0}")]
+pub struct NoClient(String);
+
+/// A request that is ready to go out.
+pub(crate) struct Outgoing {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What a request carries beside what the caller wrote.
+pub(crate) struct Marks<'a> {
+    /// The job's idempotency key.
+    pub(crate) key: &'a str,
+    /// Which contender it is.
+    pub(crate) branch: BranchId,
+    /// The trace it belongs to.
+    pub(crate) traceparent: Option<String>,
+}
+
+impl Outgoing {
+    /// The request with its body and marks; an answer that says why it can never be sent, else.
+    pub(crate) fn new(request: &Request, body: Bytes, marks: Marks<'_>) -> Result<Self, Content> {
+        let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| unsendable("the method is none"))?;
+        let url = Url::parse(&request.url).map_err(|_| unsendable("the URL cannot be called"))?;
+        let mut headers = HeaderMap::with_capacity(request.headers.len() + 2);
+        for (name, value) in &request.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable("a header's name is none"))?;
+            let value = HeaderValue::from_str(value).map_err(|_| unsendable("a header's value cannot be sent"))?;
+            headers.append(name, value);
+        }
+        marks.put_on(&mut headers);
+        Ok(Self { method, url, headers, body })
+    }
+}
+
+impl Marks<'_> {
+    /// The caller's own headers stay. A fallback is another request than the job's own, so its key is another too.
+    fn put_on(self, headers: &mut HeaderMap) {
+        if !headers.contains_key(IDEMPOTENCY_KEY) {
+            let key = if self.branch == BranchId::OWN {
+                self.key.to_owned()
+            } else {
+                format!("{}:{}", self.key, self.branch)
+            };
+            if let Ok(value) = HeaderValue::from_str(&key) {
+                headers.insert(IDEMPOTENCY_KEY, value);
+            }
+        }
+        if let Some(Ok(value)) =
+            self.traceparent.filter(|_| !headers.contains_key(TRACEPARENT)).map(HeaderValue::try_from)
+        {
+            headers.insert(TRACEPARENT, value);
+        }
+    }
+}
+
+impl Sender {
+    pub(crate) fn new() -> Result<Self, NoClient> {
+        let client = Client::builder()
+            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::custom(within_the_destination))
+            .connect_timeout(CONNECT)
+            .tcp_keepalive(Duration::from_secs(30))
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            // A proxy of the worker's environment is not meant for the calls of others.
+            .no_proxy()
+            .build();
+        client.map(|client| Self { client }).map_err(|error| NoClient(why(&error)))
+    }
+
+    /// Sends a request and takes in its answer, within `timeout` in all; of the body at most `limit` bytes.
+    pub(crate) async fn send(&self, request: Outgoing, timeout: Duration, limit: usize) -> Content {
+        let Outgoing { method, url, headers, body } = request;
+        let mut request = self.client.request(method, url).headers(headers);
+        if !body.is_empty() {
+            request = request.body(body);
+        }
+        let exchange = async {
+            let response = request.send().await?;
+            take_in(response, limit).await
+        };
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(Ok(response)) => Content::Response(response),
+            Ok(Err(error)) => failed(error),
+            Err(_) => error(ErrorKind::Timeout, format!("no whole answer within {timeout:?}")),
+        }
+    }
+}
+
+/// Another destination has a gate of its own, which nobody asked: such a redirect is the answer.
+fn within_the_destination(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
+    if same && attempt.previous().len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
+}
+
+async fn take_in(mut response: reqwest::Response, limit: usize) -> reqwest::Result<Response> {
+    let (status, headers) = (response.status(), kept(response.headers()));
+    let mut body = BytesMut::new();
+    let mut truncated = false;
+    while let Some(piece) = response.chunk().await? {
+        let room = limit - body.len();
+        body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        if piece.len() > room {
+            truncated = true;
+            break;
+        }
+    }
+    Ok(Response { status: StatusCode::as_u16(&status), headers, body: body.freeze(), truncated })
+}
+
+/// Headers of the answer, as far as they are kept: not those of the connection, nor what is above the limit.
+fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let nominated: Vec<String> =
+        named.flat_map(|value| value.split(',').map(|n| n.trim().to_ascii_lowercase())).collect();
+    let mut left = MOST_HEADER_BYTES;
+    let of_answer = |name: &HeaderName| !HOP_BY_HOP.contains(name) && !nominated.iter().any(|n| n == name.as_str());
+    let all = headers.iter().filter(|(name, _)| of_answer(name));
+    let as_text = all.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    as_text
+        .take_while(|(name, value)| {
+            let size = name.len() + value.len();
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        })
+        .collect()
+}
+
+fn failed(failure: reqwest::Error) -> Content {
+    let failure = failure.without_url();
+    let kind = if failure.is_builder() {
+        ErrorKind::Unsendable
+    } else if failure.is_timeout() {
+        ErrorKind::Timeout
+    } else if failure.is_connect() {
+        ErrorKind::Connect
+    } else {
+        ErrorKind::Interrupted
+    };
+    error(kind, why(&failure))
+}
+
+/// An answer that says why nothing was sent.
+pub(crate) fn unsendable(why: &str) -> Content {
+    error(ErrorKind::Unsendable, why.to_owned())
+}
+
+/// An answer without a response.
+pub(crate) fn error(kind: ErrorKind, message: String) -> Content {
+    Content::Error { kind, message }
+}
+
+/// An error with its causes, in one line.
+fn why(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        text.push_str(": ");
+        text.push_str(&one.to_string());
+        cause = one.source();
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;
