@@ -1,4 +1,5 @@
-//! The HTTP and NATS door of Sluice: submits jobs, answers about them.
+//! The door of Sluice: what can be done with jobs, over HTTP and over NATS.
 
 pub mod http;
 pub mod jobs;
+pub mod problem;

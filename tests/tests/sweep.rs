@@ -41,6 +41,7 @@ impl Rig {
         let options = SweepOptions {
             interval: Duration::from_millis(100),
             pending_after: Duration::ZERO,
+            orphan_after: Duration::ZERO,
             closing_wait: Duration::ZERO,
             ..SweepOptions::default()
         };
@@ -134,6 +135,25 @@ async fn a_branch_at_its_second_attempt_without_a_message_gets_the_timer_of_that
         assert!(Instant::now() < until, "the timer was not published");
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_needs_goes_away_and_one_of_a_pending_job_stays() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit().await;
+    let records = rig.effects.records();
+    let (own, body) = (sluice_shared::domain::id::BranchId::OWN, bytes::Bytes::from_static(b"body"));
+    let orphan = JobId::derive(&Tenant::default(), "never came");
+    let life = receipt.record.incarnation.clone();
+    records.put_body(&receipt.job, &life, own, body.clone(), None).await.unwrap();
+    records.put_body(&orphan, &life, own, body.clone(), None).await.unwrap();
+    rig.sweep();
+    let until = Instant::now() + DEADLINE;
+    while records.body(&orphan, &life, own).await.unwrap().is_some() {
+        assert!(Instant::now() < until, "a body that nobody needs stayed");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(records.body(&receipt.job, &life, own).await.unwrap(), Some(body));
 }
 
 #[tokio::test]

@@ -148,7 +148,8 @@ impl Attempt<'_> {
         let (handler, settings) = (&self.dispatcher.handler, &self.dispatcher.settings);
         let destination = destination(branch);
         let sent = What::Sent { branch: self.branch, attempt: self.attempt, destination };
-        handler.effects().tell(&record.tenant, &self.message.address.job, clock::now(), sent).await;
+        let (job, incarnation) = (&self.message.address.job, &record.incarnation);
+        handler.effects().tell(&record.tenant, job, incarnation, clock::now(), sent).await;
         let in_flight = handler.metrics().attempt_started();
         let began = Instant::now();
         let timeout = branch.contender.timeout.unwrap_or(settings.attempt_timeout);

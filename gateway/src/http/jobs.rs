@@ -1,4 +1,4 @@
-//! `/v1/jobs`: submit and cancel.
+//! `/v1/jobs`: submit, ask, cancel.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -6,12 +6,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use sluice_shared::domain::id::{JobId, Tenant};
-use sluice_shared::effects::{CancelError, Cancelled};
+use sluice_shared::effects::Cancelled;
 
-use super::problem;
-use crate::jobs::{Jobs, ReceiptBody, Refusal};
+use crate::jobs::{GetError, Jobs, ReceiptBody};
+use crate::problem::Problem;
 
-pub(super) async fn submit(State(jobs): State<Jobs>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+pub(super) async fn submit(State(jobs): State<Jobs>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let traceparent = text("traceparent").map(str::to_owned);
     let receipt = jobs.submit(&Tenant::default(), &body, text("idempotency-key"), traceparent).await?;
@@ -20,11 +20,19 @@ pub(super) async fn submit(State(jobs): State<Jobs>, headers: HeaderMap, body: B
     Ok((status, [(header::LOCATION, location)], Json(ReceiptBody::from(&receipt))).into_response())
 }
 
-pub(super) async fn cancel(State(jobs): State<Jobs>, Path(id): Path<String>) -> Response {
-    let Ok(job) = id.parse::<JobId>() else { return problem::of_cancel(&CancelError::NotFound) };
-    match jobs.cancel(&Tenant::default(), &job).await {
-        Ok(Cancelled::Ended(_)) => StatusCode::OK.into_response(),
-        Ok(Cancelled::Accepted(_)) => StatusCode::ACCEPTED.into_response(),
-        Err(error) => problem::of_cancel(&error),
-    }
+pub(super) async fn get(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Response, Problem> {
+    Ok(Json(jobs.get(&Tenant::default(), &parse(&id)?).await?).into_response())
+}
+
+pub(super) async fn cancel(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let job = parse(&id)?;
+    let (status, record) = match jobs.cancel(&Tenant::default(), &job).await.map_err(|error| Problem::from(&error))? {
+        Cancelled::Ended(record) => (StatusCode::OK, record),
+        Cancelled::Accepted(record) => (StatusCode::ACCEPTED, record),
+    };
+    Ok((status, Json(jobs.describe(&job, &record).await)).into_response())
+}
+
+fn parse(id: &str) -> Result<JobId, GetError> {
+    id.parse().map_err(|_| GetError::NotFound)
 }

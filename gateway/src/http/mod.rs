@@ -7,7 +7,7 @@ use std::io;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::jobs::Jobs;
 pub async fn serve(listener: TcpListener, jobs: Jobs, max_body: usize, stop: CancellationToken) -> io::Result<()> {
     let routes = Router::new()
         .route("/v1/jobs", post(jobs::submit))
-        .route("/v1/jobs/{id}", delete(jobs::cancel))
+        .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
         .route("/healthz", get(async || "ok\n"))
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(jobs);

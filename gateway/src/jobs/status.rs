@@ -6,11 +6,10 @@ use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::event::What;
 use sluice_shared::domain::gate::{GateState, Nanos};
-use sluice_shared::domain::id::BranchId;
 use sluice_shared::domain::outcome;
 use sluice_shared::domain::record::{BranchState, Record};
 
-/// Where a job, or one branch of it, is.
+/// Where a job, or a live branch of it, is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -30,75 +29,104 @@ pub enum Status {
     Cancelled,
 }
 
-/// Where a job is: its outcome, else where its most advanced live branch is.
-/// `newest` and `gates` answer for a branch; what is not known is `None` and no gates.
-pub fn status<'a>(
-    record: &Record,
-    newest: impl Fn(BranchId) -> Option<&'a What>,
-    gates: impl Fn(BranchId) -> Vec<&'a GateState>,
-    now: Millis,
-) -> Status {
-    if let Some(outcome) = &record.outcome {
-        return match outcome.status {
-            outcome::Status::Success => Status::Success,
-            outcome::Status::Failed => Status::Failed,
-            outcome::Status::Cancelled => Status::Cancelled,
-        };
-    }
-    let live = record.numbered().filter_map(|(number, branch)| match branch.state {
-        BranchState::Live { attempt, due_at } => Some(of_attempt(attempt, due_at, newest(number), &gates(number), now)),
-        BranchState::Unstarted | BranchState::Dead => None,
-    });
-    live.max().unwrap_or(Status::Queued)
+/// What is known of a branch besides its record; nothing where it could not be read.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The newest event about it.
+    pub newest: Option<What>,
+    /// The gates that it draws from.
+    pub gates: Vec<GateState>,
 }
 
-/// Where a branch is that is live at this attempt.
-fn of_attempt(at: u32, due_at: Millis, newest: Option<&What>, gates: &[&GateState], now: Millis) -> Status {
-    let moment = Nanos::from(now);
-    if due_at > now {
-        Status::BackingOff
-    } else if matches!(newest, Some(What::Sent { attempt, .. }) if *attempt == at) {
-        Status::Running
-    } else if gates.iter().any(|gate| gate.closed(moment).is_some() || gate.arrival > moment) {
-        Status::Gated
-    } else {
-        Status::Queued
+impl Status {
+    /// Where a job is: its outcome, else where its most advanced live branch is. `known` is in the order of the branches.
+    #[must_use]
+    pub fn of_job(record: &Record, known: &[Known], now: Millis) -> Self {
+        if let Some(outcome) = &record.outcome {
+            return outcome.status.into();
+        }
+        let nothing = Known::default();
+        let live = record.numbered().filter_map(|(number, branch)| match branch.state {
+            BranchState::Live { attempt, due_at } => {
+                Some(Self::of_attempt(attempt, due_at, known.get(number.index()).unwrap_or(&nothing), now))
+            }
+            BranchState::Unstarted | BranchState::Dead => None,
+        });
+        live.max().unwrap_or(Self::Queued)
+    }
+
+    /// Where a branch is that is live at this attempt.
+    #[must_use]
+    pub fn of_attempt(at: u32, due_at: Millis, known: &Known, now: Millis) -> Self {
+        if due_at > now {
+            Self::BackingOff
+        } else if matches!(known.newest, Some(What::Sent { attempt, .. }) if attempt == at) {
+            Self::Running
+        } else if known.opens_at(now).is_some() {
+            Self::Gated
+        } else {
+            Self::Queued
+        }
+    }
+}
+
+impl From<outcome::Status> for Status {
+    fn from(status: outcome::Status) -> Self {
+        match status {
+            outcome::Status::Success => Self::Success,
+            outcome::Status::Failed => Self::Failed,
+            outcome::Status::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl Known {
+    /// When all of its gates are expected to let a call through, if that is ahead.
+    #[must_use]
+    pub fn opens_at(&self, now: Millis) -> Option<Millis> {
+        let moment = Nanos::from(now);
+        let ahead = |gate: &GateState| gate.closed(moment).into_iter().chain([gate.arrival]).max();
+        self.gates.iter().filter_map(ahead).max().filter(|at| *at > moment).map(Nanos::to_millis)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluice_shared::domain::id::BranchId;
     use std::time::Duration;
 
     const NOW: Millis = Millis(100_000);
+    const SECOND: Duration = Duration::from_secs(1);
 
-    fn sent(attempt: u32) -> What {
-        What::Sent { branch: BranchId::OWN, attempt, destination: "a.example".into() }
+    fn sent(attempt: u32) -> Known {
+        let newest = What::Sent { branch: BranchId::OWN, attempt, destination: "a.example".into() };
+        Known { newest: Some(newest), gates: Vec::new() }
     }
 
-    fn gate(arrival: Millis) -> Option<GateState> {
-        let url = url::Url::parse("http://a.example/").ok()?;
-        let destination = sluice_shared::domain::id::Destination::of(&url)?;
-        Some(GateState { arrival: arrival.into(), ..GateState::new(destination, None) })
+    fn gate(arrival: Millis) -> Known {
+        let destination = url::Url::parse("http://a.example/").ok();
+        let destination = destination.as_ref().and_then(sluice_shared::domain::id::Destination::of);
+        let state = |destination| GateState { arrival: arrival.into(), ..GateState::new(destination, None) };
+        Known { newest: None, gates: destination.map(state).into_iter().collect() }
     }
 
     #[test]
     fn a_branch_whose_time_is_ahead_backs_off_whatever_its_events_say() {
-        assert_eq!(of_attempt(1, NOW.after(Duration::from_secs(1)), Some(&sent(1)), &[], NOW), Status::BackingOff);
+        assert_eq!(Status::of_attempt(1, NOW.after(SECOND), &sent(1), NOW), Status::BackingOff);
     }
 
     #[test]
     fn only_the_sending_of_this_attempt_is_running() {
-        assert_eq!(of_attempt(2, NOW, Some(&sent(2)), &[], NOW), Status::Running);
-        assert_eq!(of_attempt(2, NOW, Some(&sent(1)), &[], NOW), Status::Queued);
-        assert_eq!(of_attempt(2, NOW, None, &[], NOW), Status::Queued);
+        assert_eq!(Status::of_attempt(2, NOW, &sent(2), NOW), Status::Running);
+        assert_eq!(Status::of_attempt(2, NOW, &sent(1), NOW), Status::Queued);
+        assert_eq!(Status::of_attempt(2, NOW, &Known::default(), NOW), Status::Queued);
     }
 
     #[test]
     fn a_slot_ahead_is_gated_and_a_slot_past_is_queued() {
-        let (ahead, past) = (gate(NOW.after(Duration::from_secs(1))), gate(NOW));
-        assert_eq!(of_attempt(1, NOW, None, &ahead.iter().collect::<Vec<_>>(), NOW), Status::Gated);
-        assert_eq!(of_attempt(1, NOW, None, &past.iter().collect::<Vec<_>>(), NOW), Status::Queued);
+        assert_eq!(Status::of_attempt(1, NOW, &gate(NOW.after(SECOND)), NOW), Status::Gated);
+        assert_eq!(Status::of_attempt(1, NOW, &gate(NOW), NOW), Status::Queued);
+        assert_eq!(gate(NOW.after(SECOND)).opens_at(NOW), Some(NOW.after(SECOND)));
     }
 }

@@ -1,5 +1,7 @@
 //! What happened to a job, for timelines and live views. Losing an event loses no job: the record is the truth.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::decide::SHORTEST_TIMER;
@@ -83,7 +85,40 @@ pub enum What {
     },
 }
 
+/// What an event is about: a token of its subject, so that the newest about one branch or webhook is found by one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// `job`: the job as a whole.
+    Job,
+    /// `branch-<n>`: one branch.
+    Branch(BranchId),
+    /// `webhook-<n>`: one webhook.
+    Webhook(usize),
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Job => f.write_str("job"),
+            Self::Branch(branch) => write!(f, "branch-{branch}"),
+            Self::Webhook(webhook) => write!(f, "webhook-{webhook}"),
+        }
+    }
+}
+
 impl What {
+    /// What it is about.
+    #[must_use]
+    pub fn about(&self) -> About {
+        match self {
+            Self::Accepted | Self::Overdue | Self::Settled { .. } => About::Job,
+            Self::Started { branch } | Self::Sent { branch, .. } | Self::Answered { branch, .. } => {
+                About::Branch(*branch)
+            }
+            Self::Delivered { webhook, .. } | Self::Undelivered { webhook, .. } => About::Webhook(*webhook),
+        }
+    }
+
     /// The last token of the event's subject.
     #[must_use]
     pub fn kind(&self) -> &'static str {

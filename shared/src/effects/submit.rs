@@ -114,8 +114,9 @@ impl Effects {
             self.store_bodies(&job, &mut record).await?;
             match self.records.create(&job, &record).await {
                 Ok(Written::At(_)) => {
+                    // Before the work is published, so that no worker's event comes first.
+                    self.tell(&record.tenant, &job, &record.incarnation, now, What::Accepted).await;
                     self.commit(&job, &record).await.map_err(|e| of_demand(e, &unknown))?;
-                    self.tell(&record.tenant, &job, now, What::Accepted).await;
                     return Ok(Receipt { job, duplicate: false, record: Box::new(record) });
                 }
                 // Somebody was first, or nobody knows: the record itself says.

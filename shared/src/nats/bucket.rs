@@ -135,7 +135,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
     /// Where it cannot be read.
     pub async fn get(&self, key: &str) -> Result<Option<Entry<T>>, BucketError> {
         let held = self.nats.newest(&Topology::stream_of(&self.name), &self.subject(key)).await?;
-        let Some(held) = held.filter(|held| !held.headers.contains("KV-Operation")) else { return Ok(None) };
+        let Some(held) = held.filter(|held| held.header("KV-Operation").is_none()) else { return Ok(None) };
         let value = wire::decode(&held.payload).map_err(|why| BucketError::Unreadable { key: key.to_owned(), why })?;
         Ok(Some(Entry { value, revision: held.sequence }))
     }
@@ -151,7 +151,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
             return Ok(written);
         }
         match self.nats.newest(&Topology::stream_of(&self.name), &self.subject(key)).await? {
-            Some(held) if held.headers.contains("KV-Operation") => self.swap(key, value, held.sequence).await,
+            Some(held) if held.header("KV-Operation").is_some() => self.swap(key, value, held.sequence).await,
             Some(_) | None => Ok(Written::Changed),
         }
     }

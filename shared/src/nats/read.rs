@@ -36,9 +36,18 @@ pub struct Held {
     /// Its payload.
     pub payload: Bytes,
     /// Its headers, as they went over the wire.
-    pub headers: String,
+    headers: String,
     /// When it was stored, RFC 3339.
     pub time: String,
+}
+
+impl Held {
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.headers.lines().filter_map(|line| line.split_once(':'));
+        lines.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.trim())
+    }
 }
 
 #[derive(Serialize)]
@@ -129,10 +138,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_header_is_found_by_its_whole_name() {
+        let headers =
+            "NATS/1.0\r\nNats-Schedule-Target: x.y\r\nNats-Schedule: @at 1970-01-01T00:00:01Z\r\n\r\n".to_owned();
+        let held = Held { subject: String::new(), sequence: 1, payload: Bytes::new(), headers, time: String::new() };
+        assert_eq!(held.header("Nats-Schedule"), Some("@at 1970-01-01T00:00:01Z"));
+        assert_eq!(held.header("Nats"), None);
+    }
+
+    #[test]
     fn a_message_an_absence_and_a_refusal_are_told_apart() {
         let held = br#"{"type":"x","message":{"subject":"a.b","seq":3,"data":"aGk=","time":"2026-01-01T00:00:00Z"}}"#;
         let held = read_answer(held).unwrap().unwrap();
         assert_eq!((held.sequence, &held.payload[..]), (3, &b"hi"[..]));
+        assert_eq!(held.header("Nats-TTL"), None);
         assert!(
             read_answer(br#"{"error":{"code":404,"err_code":10037,"description":"no message found"}}"#)
                 .unwrap()

@@ -1,6 +1,7 @@
 //! The names of all assets, from the few settings that a deployment chooses once.
 
-use crate::domain::id::{JobId, QueueName, Tenant};
+use crate::domain::event::{About, What};
+use crate::domain::id::{Incarnation, JobId, QueueName, Tenant};
 
 /// What a deployment chooses once; written into the broker at first start and compared from then on.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -178,6 +179,12 @@ impl Topology {
         format!("{}.deliveries.*.{delivery}", self.prefix())
     }
 
+    /// All webhooks that wait to be tried again.
+    #[must_use]
+    pub fn deliveries_later_filter(&self) -> String {
+        format!("{}.deliveries.later.>", self.prefix())
+    }
+
     /// All webhooks whose time has come.
     #[must_use]
     pub fn deliveries_due_filter(&self) -> String {
@@ -226,16 +233,28 @@ impl Topology {
         format!("{}_EVENTS", self.upper)
     }
 
-    /// An event of a job.
+    /// An event of a job: `…events.<tenant>.<job>.<incarnation>.<about>.<kind>`.
     #[must_use]
-    pub fn event(&self, tenant: &Tenant, job: &JobId, kind: &str) -> String {
-        format!("{}.events.{tenant}.{job}.{kind}", self.prefix())
+    pub fn event(&self, tenant: &Tenant, job: &JobId, incarnation: &Incarnation, what: &What) -> String {
+        format!("{}.events.{tenant}.{job}.{incarnation}.{}.{}", self.prefix(), what.about(), what.kind())
     }
 
-    /// All events of a job.
+    /// All events of one life of a job.
     #[must_use]
-    pub fn events_of(&self, tenant: &Tenant, job: &JobId) -> String {
-        format!("{}.events.{tenant}.{job}.>", self.prefix())
+    pub fn events_of(&self, tenant: &Tenant, job: &JobId, incarnation: &Incarnation) -> String {
+        format!("{}.events.{tenant}.{job}.{incarnation}.>", self.prefix())
+    }
+
+    /// The events about one thing in one life of a job.
+    #[must_use]
+    pub fn events_about(&self, tenant: &Tenant, job: &JobId, incarnation: &Incarnation, about: About) -> String {
+        format!("{}.events.{tenant}.{job}.{incarnation}.{about}.*", self.prefix())
+    }
+
+    /// The end of a job, in whichever life.
+    #[must_use]
+    pub fn settled_event(&self, tenant: &Tenant, job: &JobId) -> String {
+        format!("{}.events.{tenant}.{job}.*.job.settled", self.prefix())
     }
 
     // ---- core subjects

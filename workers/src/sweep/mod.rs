@@ -1,10 +1,15 @@
 //! The sweep: slow, one at a time, it puts right what a death or a full disk left undone.
 //!
-//! Two passes: over the queues for overdue timers and queues that ended, over the records for branches and signals without
-//! a message. Every publish is guarded, so it is harmless beside whoever is at work on the same job.
+//! Four passes: over the queues for overdue timers and queues that ended, over the records for branches and signals without
+//! a message, over the request bodies for those that nobody needs, over waiting webhooks for overdue timers. Every publish is guarded, so it is harmless beside whoever is at work on the same job.
 
+mod bodies;
+mod cursor;
+mod deliveries;
 mod lease;
 mod needs;
+mod queues;
+mod records;
 mod round;
 
 use std::time::Duration;
@@ -25,6 +30,8 @@ pub struct SweepOptions {
     pub overdue_after: Duration,
     /// How old a pending record is before it is looked at.
     pub pending_after: Duration,
+    /// How old a body without a record is before it counts as left behind.
+    pub orphan_after: Duration,
     /// How long a queue is marked before it is removed.
     pub closing_wait: Duration,
     /// The pause between two looks at the broker.
@@ -38,6 +45,7 @@ impl Default for SweepOptions {
             interval: Duration::from_secs(30),
             overdue_after: minute,
             pending_after: minute,
+            orphan_after: 10 * minute,
             closing_wait: minute,
             pause: Duration::from_millis(4),
         }

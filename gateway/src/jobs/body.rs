@@ -1,0 +1,235 @@
+//! A job as those see it who ask: the one JSON shape of `GET /v1/jobs/{id}` and of the NATS service.
+//!
+//! Pure. Invariant: no request's headers, body or URL beyond its host, and no webhook's URL beyond its host.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sluice_shared::clock::Millis;
+use sluice_shared::domain::id::{BranchId, Destination, JobId, Token};
+use sluice_shared::domain::job::Webhook;
+use sluice_shared::domain::outcome::{self, Answer, Content};
+use sluice_shared::domain::payload::{self, ErrorBody, OutcomeBody};
+use sluice_shared::domain::record::{Branch, BranchState, Record};
+use url::Url;
+
+use super::status::{Known, Status};
+use super::webhooks::WebhookStatus;
+
+/// A job, how far it has come, and how it ended.
+#[derive(Debug, Serialize)]
+pub struct JobBody {
+    /// The job.
+    pub job_id: String,
+    /// Where it is.
+    pub status: Status,
+    /// The key that names it.
+    pub idempotent_key: String,
+    /// Attempts of all branches that have ended so far.
+    pub attempts: u32,
+    /// When it was accepted, milliseconds since the epoch.
+    pub accepted_at: Millis,
+    /// From when its time counts, milliseconds since the epoch: the later of acceptance and `retry_at`.
+    pub starts_at: Millis,
+    /// When it fails if it has not ended, milliseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Millis>,
+    /// Whether `on_failure` was submitted because it has not ended in time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
+    /// The trace it belongs to, as a W3C `traceparent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Its contenders; the first is its own request.
+    pub branches: Vec<BranchBody>,
+    /// What the caller gave; an empty object where nothing was given.
+    pub metadata: Box<RawValue>,
+    /// How it ended, once it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomeBody>,
+    /// What became of its webhooks, in the order of the job.
+    pub webhooks: Vec<WebhookBody>,
+}
+
+/// A contender.
+#[derive(Debug, Serialize)]
+pub struct BranchBody {
+    /// Its number; 0 is the job's own request.
+    pub branch: BranchId,
+    /// The branch that it is a fallback of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<BranchId>,
+    /// Where it goes: `host[:port]`.
+    pub destination: String,
+    /// The account there, where it has a queue of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Where it is.
+    pub status: BranchStatus,
+    /// Its attempts that have ended so far.
+    pub attempts: u32,
+    /// When it became a contender, milliseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Millis>,
+    /// When its next attempt is expected, where that is ahead; milliseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Millis>,
+    /// How its last attempt ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastBody>,
+}
+
+/// Where a branch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BranchStatus {
+    /// Its trigger has not come.
+    Unstarted,
+    /// Its next attempt is due later.
+    BackingOff,
+    /// It waits for a worker.
+    Queued,
+    /// It waits for its gate.
+    Gated,
+    /// A request is on the wire.
+    Running,
+    /// It won the race.
+    Won,
+    /// It has no attempt left.
+    Failed,
+    /// The job ended without it.
+    Cancelled,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Serialize)]
+pub struct LastBody {
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// When, milliseconds since the epoch.
+    pub at: Millis,
+    /// The status of the response, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<u16>,
+    /// Why there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// A webhook.
+#[derive(Debug, Serialize)]
+pub struct WebhookBody {
+    /// The `webhook-id` of its posts.
+    pub id: String,
+    /// Where it goes: `host[:port]`, or `nats:<subject>`.
+    pub destination: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub status: WebhookStatus,
+}
+
+impl JobBody {
+    /// The job of this record. `known` is in the order of the branches, `webhooks` in that of the webhooks.
+    #[must_use]
+    pub fn new(job: &JobId, record: &Record, known: &[Known], webhooks: Vec<WebhookStatus>, now: Millis) -> Self {
+        let nothing = Known::default();
+        let branch = |(number, branch): (BranchId, &Branch)| {
+            BranchBody::new(record, number, branch, known.get(number.index()).unwrap_or(&nothing), now)
+        };
+        Self {
+            job_id: job.to_string(),
+            status: Status::of_job(record, known, now),
+            idempotent_key: record.key.clone(),
+            attempts: record.branches.iter().fold(0, |sum, branch| sum.saturating_add(branch.answers)),
+            accepted_at: record.accepted_at,
+            starts_at: record.starts_at,
+            deadline_at: record.deadline_at,
+            overdue: record.overdue,
+            traceparent: record.traceparent.clone(),
+            branches: record.numbered().map(branch).collect(),
+            metadata: payload::raw(record.metadata.as_ref()),
+            outcome: outcome_of(record),
+            webhooks: webhook_bodies(job, record, webhooks),
+        }
+    }
+}
+
+/// The outcome of a settled record.
+pub(super) fn outcome_of(record: &Record) -> Option<OutcomeBody> {
+    record.outcome.as_ref().map(|outcome| OutcomeBody::new(outcome, &record.last_answers()))
+}
+
+impl BranchBody {
+    fn new(record: &Record, number: BranchId, branch: &Branch, known: &Known, now: Millis) -> Self {
+        let status = BranchStatus::of(record, number, branch, known, now);
+        let next_attempt_at = match (status, branch.state) {
+            (BranchStatus::BackingOff, BranchState::Live { due_at, .. }) => Some(due_at),
+            (BranchStatus::Gated, _) => known.opens_at(now),
+            (_, _) => None,
+        };
+        let url = Url::parse(&branch.contender.request.url).ok();
+        Self {
+            branch: number,
+            parent: branch.contender.parent,
+            destination: url.as_ref().and_then(Destination::of).map(|to| to.to_string()).unwrap_or_default(),
+            account: branch.contender.account.clone(),
+            status,
+            attempts: branch.answers,
+            started_at: branch.started_at,
+            next_attempt_at,
+            last: winning_answer(record, number).or(branch.last.as_ref()).map(LastBody::from),
+        }
+    }
+}
+
+impl BranchStatus {
+    fn of(record: &Record, number: BranchId, branch: &Branch, known: &Known, now: Millis) -> Self {
+        match branch.state {
+            BranchState::Unstarted => Self::Unstarted,
+            BranchState::Dead => Self::Failed,
+            BranchState::Live { .. } if winning_answer(record, number).is_some() => Self::Won,
+            BranchState::Live { .. } if record.outcome.is_some() => Self::Cancelled,
+            BranchState::Live { attempt, due_at } => match Status::of_attempt(attempt, due_at, known, now) {
+                Status::BackingOff => Self::BackingOff,
+                Status::Gated => Self::Gated,
+                Status::Running => Self::Running,
+                Status::Queued | Status::Success | Status::Failed | Status::Cancelled => Self::Queued,
+            },
+        }
+    }
+}
+
+impl From<&Answer> for LastBody {
+    fn from(answer: &Answer) -> Self {
+        let error = match &answer.content {
+            Content::Response(_) => None,
+            Content::Error { kind, message } => Some(ErrorBody { kind: *kind, message: message.clone() }),
+        };
+        Self { attempt: answer.attempt, at: answer.at, status_code: answer.status(), error }
+    }
+}
+
+/// The answer that settled the job, where this branch won it: its own place in the record is empty then.
+fn winning_answer(record: &Record, number: BranchId) -> Option<&Answer> {
+    let won = |outcome: &&outcome::Outcome| {
+        outcome.status == outcome::Status::Success && outcome.winner == Token::Branch(number)
+    };
+    record.outcome.as_ref().filter(won).and_then(|outcome| outcome.answer.as_ref())
+}
+
+fn webhook_bodies(job: &JobId, record: &Record, statuses: Vec<WebhookStatus>) -> Vec<WebhookBody> {
+    let statuses = statuses.into_iter().chain(std::iter::repeat(WebhookStatus::Pending));
+    let body = |(number, (webhook, status)): (usize, (&Webhook, WebhookStatus))| WebhookBody {
+        id: format!("{job}.{}.{number}", record.incarnation),
+        destination: destination_of(&webhook.url),
+        status,
+    };
+    record.webhooks.iter().zip(statuses).enumerate().map(body).collect()
+}
+
+/// A path or a query may hold a token, so neither is shown.
+fn destination_of(url: &str) -> String {
+    if url.starts_with("nats:") {
+        return url.to_owned();
+    }
+    Url::parse(url).ok().as_ref().and_then(Destination::of).map(|to| to.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+//! Taking a job in: from JSON to a receipt, whichever way it came.
+
+use serde::Serialize;
+use sluice_shared::clock;
+use sluice_shared::domain::id::Tenant;
+use sluice_shared::domain::submission::{self, Faults, Limits};
+use sluice_shared::effects::{Receipt, Submission, SubmitError};
+use sluice_shared::telemetry::Submitted;
+use sluice_shared::telemetry::traceparent::Traceparent;
+
+use super::Jobs;
+use super::status::Status;
+
+/// Longest key, in characters.
+const LONGEST_KEY: usize = 512;
+
+/// What a submitter gets back.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReceiptBody {
+    /// The job.
+    pub job_id: String,
+    /// Where it is: its outcome, or `queued` or `backing_off`.
+    pub status: Status,
+    /// The key that names it.
+    pub idempotent_key: String,
+    /// Whether it was there already.
+    pub duplicate: bool,
+}
+
+/// Why a submission was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is no valid job: everything that is wrong with it.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// The key beside the job cannot be one.
+    #[error("the key beside the job must have 1 to {LONGEST_KEY} printable characters, with no space before or after")]
+    InvalidKey,
+    /// The key beside the job is another than the one in it.
+    #[error("the key beside the job and its `idempotent_key` differ: give one, or the same twice")]
+    TwoKeys,
+    /// It could not be stored.
+    #[error(transparent)]
+    NotTaken(#[from] SubmitError),
+}
+
+impl Jobs {
+    /// Takes a job in as JSON. `key` is one given beside it; without any, a random one is made. Without a valid
+    /// `traceparent` a new trace begins, so that every job belongs to one.
+    ///
+    /// # Errors
+    /// Where it is no valid job, or was not stored for certain.
+    pub async fn submit(
+        &self,
+        tenant: &Tenant,
+        json: &[u8],
+        key: Option<&str>,
+        traceparent: Option<String>,
+    ) -> Result<Receipt, Refusal> {
+        let nats = self.effects().nats();
+        let max_payload = u64::try_from(nats.max_payload()).unwrap_or(u64::MAX);
+        let job = submission::read(json, &Limits::new(max_payload, clock::now(), nats.prefix(), tenant))?;
+        let key = choose_key(key, job.idempotent_key.as_deref())?;
+        let traceparent = Some(trace(traceparent.as_deref()).to_string());
+        let submission = Submission { tenant: tenant.clone(), key, job, traceparent };
+        Ok(Box::pin(self.effects().submit(submission)).await?)
+    }
+}
+
+impl From<&Receipt> for ReceiptBody {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            job_id: receipt.job.to_string(),
+            status: Status::of_job(&receipt.record, &[], clock::now()),
+            idempotent_key: receipt.record.key.clone(),
+            duplicate: receipt.duplicate,
+        }
+    }
+}
+
+/// What became of a submission, for the counts.
+#[must_use]
+pub fn counted(submitted: &Result<Receipt, Refusal>) -> Submitted {
+    match submitted {
+        Ok(receipt) if receipt.duplicate => Submitted::Duplicate,
+        Ok(_) => Submitted::Accepted,
+        Err(Refusal::NotTaken(SubmitError::Conflict { .. })) => Submitted::Conflict,
+        Err(Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. } | SubmitError::Refused(_))) => {
+            Submitted::Unavailable
+        }
+        Err(
+            Refusal::Invalid(_)
+            | Refusal::InvalidKey
+            | Refusal::TwoKeys
+            | Refusal::NotTaken(SubmitError::TooLarge | SubmitError::BodyTooLarge { .. }),
+        ) => Submitted::Refused,
+    }
+}
+
+fn choose_key(beside: Option<&str>, inside: Option<&str>) -> Result<String, Refusal> {
+    match (beside, inside) {
+        (Some(beside), _) if !is_key(beside) => Err(Refusal::InvalidKey),
+        (Some(beside), Some(inside)) if beside != inside => Err(Refusal::TwoKeys),
+        (Some(key), _) | (None, Some(key)) => Ok(key.to_owned()),
+        (None, None) => Ok(format!("{:032x}", rand::random::<u128>())),
+    }
+}
+
+/// The same that is asked of an `idempotent_key` in a job.
+fn is_key(key: &str) -> bool {
+    let length = key.chars().take(LONGEST_KEY + 1).count();
+    (1..=LONGEST_KEY).contains(&length) && !key.chars().any(char::is_control) && key.trim() == key
+}
+
+fn trace(given: Option<&str>) -> Traceparent {
+    given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::start(rand::random(), rand::random()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a key that is refused fails the test")]
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_from_either_place_or_made() {
+        assert_eq!(choose_key(Some("a"), None).unwrap(), "a");
+        assert_eq!(choose_key(None, Some("a")).unwrap(), "a");
+        assert_eq!(choose_key(Some("a"), Some("a")).unwrap(), "a");
+        assert_eq!(choose_key(None, None).unwrap().len(), 32);
+    }
+
+    #[test]
+    fn two_keys_and_what_is_no_key_are_refused() {
+        assert!(matches!(choose_key(Some("a"), Some("b")), Err(Refusal::TwoKeys)));
+        for key in ["", " a", "a\n", &"a".repeat(513)] {
+            assert!(matches!(choose_key(Some(key), None), Err(Refusal::InvalidKey)), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_trace_goes_on_where_there_is_one_and_begins_where_there_is_none() {
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(trace(Some(given)).to_string(), given);
+        for given in [None, Some("nonsense")] {
+            assert!(Traceparent::parse(&trace(given).to_string()).is_some());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Errors as problem details (RFC 9457), as values: HTTP and the NATS service answer with the same ones.
+//!
+//! Pure. Invariant: each `code` is stable, and each detail says what to do. No detail repeats what a caller sent, except
+//! the idempotency key.
+
+use http::StatusCode;
+use serde::{Serialize, Serializer};
+use sluice_shared::domain::submission::Fault;
+use sluice_shared::effects::{CancelError, SubmitError};
+
+use crate::jobs::{GetError, Refusal};
+
+/// Seconds after which a submission that was not taken is worth repeating.
+const AGAIN_SOON: u64 = 1;
+/// The same where the broker's storage is full.
+const AGAIN_LATER: u64 = 10;
+
+/// What went wrong, for programs and for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `about:blank`: the status and the code say it all.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The status in words.
+    pub title: &'static str,
+    /// The HTTP status.
+    #[serde(serialize_with = "as_number")]
+    pub status: StatusCode,
+    /// Which problem it is; stable.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// Everything that is wrong with a submission, each fault with its path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// The key to repeat a submission with that may have been taken, or the key that belongs to another request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent_key: Option<String>,
+    /// The job that the key names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// Seconds after which the same is worth repeating.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// A problem of this status and code.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status,
+            code,
+            detail: detail.into(),
+            faults: Vec::new(),
+            idempotent_key: None,
+            job_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// Something is wrong in this program, which its log says; those who asked are not told what.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request could not be handled")
+    }
+
+    fn again_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    fn with_key(self, key: &str) -> Self {
+        Self { idempotent_key: Some(key.to_owned()), ..self }
+    }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        let problem = |status, code| Self::new(status, code, refusal.to_string());
+        match refusal {
+            Refusal::Invalid(faults) => {
+                let problem = if faults.is_not_json() {
+                    problem(StatusCode::BAD_REQUEST, "not_json")
+                } else if faults.is_too_large() {
+                    problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+                } else {
+                    problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job")
+                };
+                Self { faults: faults.as_slice().to_vec(), ..problem }
+            }
+            Refusal::InvalidKey => problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key"),
+            Refusal::TwoKeys => problem(StatusCode::UNPROCESSABLE_ENTITY, "two_keys"),
+            Refusal::NotTaken(error) => error.into(),
+        }
+    }
+}
+
+impl From<&SubmitError> for Problem {
+    fn from(error: &SubmitError) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            SubmitError::Conflict { key, job } => {
+                let conflict = problem(StatusCode::CONFLICT, "conflict").with_key(key);
+                Self { job_id: Some(job.to_string()), ..conflict }
+            }
+            SubmitError::TooLarge | SubmitError::BodyTooLarge { .. } => {
+                problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+            }
+            SubmitError::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
+            SubmitError::Unknown { key } => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed").with_key(key).again_after(AGAIN_SOON)
+            }
+            SubmitError::Refused(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "refused"),
+        }
+    }
+}
+
+impl From<&GetError> for Problem {
+    fn from(error: &GetError) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            GetError::NotFound => problem(StatusCode::NOT_FOUND, "no_such_job"),
+            GetError::Unavailable(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable").again_after(AGAIN_SOON),
+            GetError::Unreadable => problem(StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
+        }
+    }
+}
+
+impl From<&CancelError> for Problem {
+    fn from(error: &CancelError) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            CancelError::NotFound => problem(StatusCode::NOT_FOUND, "no_such_job"),
+            CancelError::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
+            CancelError::Unknown => problem(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed").again_after(AGAIN_SOON),
+            CancelError::Unreadable => problem(StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde's `serialize_with` asks for")]
+fn as_number<S: Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u16(status.as_u16())
+}
