@@ -217,7 +217,7 @@ async fn when_all_fail_the_outcome_carries_the_last_answer_of_each() {
     race.primary.on("/", [Script::answer(500).body("first try"), Script::answer(500).body("second try")]);
     race.second.on("/", Script::answer(403).body("forbidden"));
     race.third.on("/", Script::hang());
-    let mut job = race.article(60_000);
+    let mut job = race.article(3000);
     job["retry_policy"] = json!({"max_retries": 1});
     job["fallback_job"]["fallback_job"]["timeout_ms"] = json!(500);
     job["fallback_job"]["fallback_job"]["retry_policy"] = json!({"max_retries": 0});
