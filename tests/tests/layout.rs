@@ -90,11 +90,11 @@ fn only_the_topology_knows_the_subjects_of_work_timers_and_what_is_due() {
     nowhere_else(&["shared/src/topology/names.rs"], spelled_out);
 }
 
-/// What is published there carries an expectation, and a timer its schedule. The sweep reads when a timer is due.
+/// What is published there carries an expectation, and a timer its schedule.
 #[test]
 fn expectations_and_schedules_are_known_to_the_broker_module_alone() {
     let header = |line: &str| line.contains("Nats-Expected-Last") || line.contains("Nats-Schedule");
-    nowhere_else(&["shared/src/nats/publish.rs", "workers/src/sweep/queues.rs"], header);
+    nowhere_else(&["shared/src/nats/publish.rs"], header);
 }
 
 /// Results, announcements and events are published by effects, all else by the broker module.
