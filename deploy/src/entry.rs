@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use anyhow::bail;
+use sluice_workers::deliver::{self, DeliveryOptions};
 use tokio::net::TcpListener;
 
 use crate::roles::Ground;
@@ -27,6 +28,10 @@ pub(crate) fn worker(ground: Ground) -> anyhow::Result<AtWork> {
 }
 
 /// The delivery service.
-pub(crate) fn delivery(_ground: Ground) -> anyhow::Result<AtWork> {
-    bail!("this build has no delivery")
+pub(crate) fn delivery(ground: Ground) -> anyhow::Result<AtWork> {
+    Ok(Box::pin(async move {
+        let effects = ground.effects().await;
+        let options = DeliveryOptions::new(&ground.config.delivery, ground.config.worker.ack_wait);
+        Ok(deliver::run(effects, options, ground.metrics, ground.shutdown).await?)
+    }))
 }

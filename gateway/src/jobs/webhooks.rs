@@ -59,7 +59,7 @@ impl Jobs {
         }
         let nats = self.effects().nats();
         let bucket = nats.bucket::<Deliveries>(&nats.topology().deliveries_bucket());
-        let key = format!("{job}.{}", record.incarnation);
+        let key = Deliveries::key(job, &record.incarnation);
         match within(bucket.get(&key)).await {
             Some(Some(entry)) => entry.value.webhooks.iter().map(WebhookStatus::from).collect(),
             Some(None) => self.without_entry(job, record).await,

@@ -7,6 +7,7 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 
 use super::Nats;
+use super::ack::InHand;
 use super::guarded::{Moved, NotMoved};
 use super::publish::EXPECTED_LAST;
 use crate::clock;
@@ -68,6 +69,24 @@ impl Nats {
         headers.insert(AT, clock::now().to_string());
         headers.insert(EXPECTED_LAST, "0");
         self.publish_until_certain(&subject, &headers, &letter.payload).await
+    }
+}
+
+impl Nats {
+    /// Keeps a message that nobody can handle, under its own subject and sequence, until it is certain.
+    ///
+    /// # Errors
+    /// As `set_aside`.
+    pub async fn set_message_aside(&self, message: &InHand, reason: &str) -> Result<Moved, NotMoved> {
+        let subject = message.subject().strip_prefix(self.prefix()).unwrap_or(message.subject());
+        self.set_aside(DeadLetter {
+            kind: DeadKind::Message,
+            tenant: "_",
+            name: format!("{}.{}", subject.trim_start_matches('.'), message.sequence()),
+            reason,
+            payload: message.payload().clone(),
+        })
+        .await
     }
 }
 

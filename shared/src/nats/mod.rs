@@ -7,6 +7,7 @@ mod connect;
 pub mod dead;
 pub mod deliveries;
 pub mod guarded;
+pub mod hand_over;
 pub mod heads;
 pub mod publish;
 pub mod pull;

@@ -92,15 +92,7 @@ impl Topology {
         {
             self.make(nats, stream).await?;
         }
-        let fixed = [
-            (self.results_stream(), self.results_consumer(), self.results_filter()),
-            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
-        ];
-        for (stream, consumer, filter) in fixed {
-            self.consume(nats, &stream, consumer, filter, options).await?;
-        }
-        Ok(())
+        self.create_fixed_consumers(nats, options.ack_wait).await
     }
 
     /// Makes the consumer of a queue from what its entry says. One that is there already stays as it is.
@@ -143,6 +135,22 @@ impl Topology {
     pub async fn create_due_consumer(&self, nats: &Nats, shard: u16) -> Result<(), CreateError> {
         let options = Options { ack_wait: DUE_ACK_WAIT, dead_letter_age: Duration::ZERO };
         self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
+    }
+
+    /// Makes the consumers of results, deliveries and submissions, again where the broker lost one.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+        let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        for (stream, consumer, filter) in [
+            (self.results_stream(), self.results_consumer(), self.results_filter()),
+            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
+            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
+        ] {
+            self.consume(nats, &stream, consumer, filter, options).await?;
+        }
+        Ok(())
     }
 
     /// The first start writes the settings, every later one compares.
