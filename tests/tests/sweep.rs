@@ -8,6 +8,7 @@ use sluice_shared::domain::id::{JobId, Tenant, Token};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::{Effects, Receipt, Submission};
+use sluice_shared::nats::publish::SCHEDULE;
 use sluice_shared::nats::records::Found;
 use sluice_shared::queues::QueueEntry;
 use sluice_shared::telemetry::Metrics;
@@ -181,4 +182,18 @@ async fn a_sweep_waits_while_another_holds_the_lease_and_takes_over_when_that_on
         assert!(Instant::now() < until, "nobody took over");
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn the_timers_of_a_work_queue_are_looked_at_without_taking_any() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit().await;
+    let nats = rig.effects.nats();
+    let (stream, queue) = (nats.topology().jobs_stream(0), &receipt.record.branches[0].queue);
+    for _ in 0..2 {
+        let heads = nats.heads_of_work_queue(&stream, &nats.topology().later_filter(0, queue), 10).await.unwrap();
+        let [head] = heads.as_slice() else { panic!("{heads:?}") };
+        assert!(head.subject.ends_with(".deadline") && head.header(SCHEDULE).unwrap().starts_with("@at "), "{head:?}");
+    }
+    assert!(rig.newest(&receipt.job, &receipt, Token::Deadline).await.starts_with("sluice.later."));
 }

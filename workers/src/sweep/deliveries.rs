@@ -10,7 +10,7 @@ use sluice_shared::nats::read::Held;
 use sluice_shared::telemetry::Healed;
 use sluice_shared::wire;
 
-use super::cursor::Cursor;
+use super::queues::MOST_TIMERS;
 use super::round::{Round, Stopped, go_on};
 
 impl Round<'_> {
@@ -18,8 +18,8 @@ impl Round<'_> {
     pub(super) async fn deliveries(&mut self) -> Result<(), Stopped> {
         let nats = self.effects.nats();
         let stream = nats.topology().deliveries_stream();
-        let mut cursor = Cursor::read(nats, &stream).await?;
-        let heads = cursor.advance(nats, &stream, &nats.topology().deliveries_later_filter()).await?;
+        let filter = nats.topology().deliveries_later_filter();
+        let heads = nats.heads_of_work_queue(&stream, &filter, MOST_TIMERS).await?;
         let overdue: Vec<_> = heads.iter().filter(|head| self.is_overdue(head.header(SCHEDULE))).collect();
         for head in overdue {
             if let Some(held) = nats.newest(&stream, &head.subject).await? {

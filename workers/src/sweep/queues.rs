@@ -18,8 +18,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::round::{Round, Stopped};
 
-/// Timers of one queue that are looked at in one round, the oldest first: those are the ones that did not fire.
-const MOST_TIMERS: usize = 20_000;
+/// Timers that are looked at in one round, of one queue or of all webhooks; the oldest first: those are the ones that did
+/// not fire.
+pub(super) const MOST_TIMERS: usize = 20_000;
 
 impl Round<'_> {
     /// Publishes timers again that a full disk swallowed; signals before chains.
@@ -27,7 +28,7 @@ impl Round<'_> {
         let nats = self.effects.nats();
         let stream = nats.topology().jobs_stream(entry.shard);
         let filter = nats.topology().later_filter(entry.shard, name);
-        let heads = nats.heads(&stream, &filter, 1, MOST_TIMERS).await?;
+        let heads = nats.heads_of_work_queue(&stream, &filter, MOST_TIMERS).await?;
         let mut overdue: Vec<_> = heads.iter().filter(|head| self.is_overdue(head.header(SCHEDULE))).collect();
         let is_chain = |subject: &str| {
             JobSubject::parse(nats.prefix(), subject).is_ok_and(|(_, at)| matches!(at.token, Token::Branch(_)))
