@@ -73,17 +73,16 @@ async fn a_wait_that_is_over_before_the_job_says_how_far_it_is() {
 #[tokio::test]
 async fn events_tell_what_happened_then_what_happens_and_end_with_the_outcome() {
     let (_up, client, destination) = up().await;
-    destination.on("/", [Script::answer(500), Script::answer(200).after(Duration::from_secs(1))]);
+    destination.on("/", [Script::answer(500), Script::answer(200).after(Duration::from_secs(1)).body("hello")]);
     let id = client.submit(&json!({"url": destination.at("/")})).await.job_id;
     calls(&destination, "/", 1).await;
     let events = client.events(&id, None).await.rest().await;
-    let told = names(&events);
-    let expected = ["accepted", "sent", "answered", "sent", "settled"];
-    assert_eq!(told[..expected.len()], expected, "{events:#?}");
+    let expected = ["accepted", "sent", "answered", "sent", "settled", "outcome"];
+    assert_eq!(names(&events), expected, "{events:#?}");
     let answered = &events[2].data;
     assert_eq!((&answered["status_code"], &answered["attempt"]), (&json!(500), &json!(1)), "{events:#?}");
-    let last = events.last().unwrap();
-    assert!(last.data.to_string().contains("success"), "{last:#?}");
+    let outcome = &events[5].data;
+    assert_eq!((&outcome["status"], &outcome["response"]["body"]), (&json!("success"), &json!("hello")), "{outcome:#}");
 }
 
 #[tokio::test]
@@ -167,11 +166,11 @@ async fn a_batch_is_answered_item_by_item_in_its_order() {
     let (_up, client, destination) = up().await;
     let job = |key: &str| json!({"url": destination.at("/"), "idempotent_key": key});
     let first = client.submit(&job("known")).await;
-    let answers = client.batch(&[job("new"), json!({"url": 7}), job("known")]).await;
-    let ids: Vec<Option<&str>> = answers.iter().map(|answer| answer["job_id"].as_str()).collect();
-    assert!(matches!(ids.as_slice(), [Some(_), None, Some(known)] if *known == first.job_id), "{answers:#?}");
-    assert!(answers[1].to_string().contains("wrong_type"), "{answers:#?}");
-    assert_eq!(answers[2]["duplicate"], true, "{answers:#?}");
+    let items = client.batch(&[job("new"), json!({"url": 7}), job("known")]).await;
+    let statuses: Vec<&Value> = items.iter().map(|item| &item["status"]).collect();
+    assert_eq!(statuses, [202, 422, 200], "{items:#?}");
+    assert_eq!(items[1]["problem"]["faults"][0]["code"], "wrong_type", "{items:#?}");
+    assert_eq!(items[2]["job"]["job_id"], first.job_id.as_str(), "{items:#?}");
 }
 
 /// Stops it as Ctrl-C does.
