@@ -142,6 +142,12 @@ impl Process {
     }
 }
 
+/// The lines of a log, as JSON, that warn of something or tell of an error.
+#[must_use]
+pub fn complaints(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains(r#""level":"WARN""#) || line.contains(r#""level":"ERROR""#)).collect()
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         if std::thread::panicking() {

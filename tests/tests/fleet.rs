@@ -11,7 +11,7 @@ use sluice::scripted::{Destination, WebhookReceiver};
 use sluice_tests::check::{counts, not_once, span, worst_second};
 use sluice_tests::client::Client;
 use sluice_tests::configuration::Configuration;
-use sluice_tests::process::Process;
+use sluice_tests::process::{Process, complaints};
 use sluice_tests::system::{Setup, System};
 use sluice_tests::{DEADLINE, eventually};
 
@@ -99,6 +99,9 @@ async fn a_thousand_jobs_are_called_once_each_within_every_rate_and_end_with_one
             assert_eq!(job["outcome"]["status"], "success", "{job:#}");
         })
         .await;
+    for process in system.gateways.iter().chain(&system.workers).chain(&system.deliveries) {
+        assert_eq!(complaints(&process.said()), Vec::<&str>::new());
+    }
     for worker in &system.workers {
         assert!(counted(worker, "attempts_total").await >= 1.0, "one worker did everything");
     }
