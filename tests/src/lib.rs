@@ -7,6 +7,7 @@ pub mod client;
 pub mod configuration;
 pub mod events;
 pub mod process;
+pub mod python;
 pub mod scene;
 pub mod system;
 pub mod up;
