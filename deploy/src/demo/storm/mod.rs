@@ -29,7 +29,7 @@ use crate::scripted::{Call, Post};
 /// How many jobs, and how many plain clients.
 const JOBS: usize = 200;
 /// How long the jobs may take at most.
-const WITHIN: Duration = Duration::from_secs(18);
+const WITHIN: Duration = Duration::from_secs(20);
 /// How long after the last webhook a second one for a job would still be seen.
 const WATCH_ON: Duration = Duration::from_millis(300);
 /// Where the outcomes of these jobs go.
