@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod cli;
+mod demo;
 mod entry;
 mod roles;
 pub mod scripted;

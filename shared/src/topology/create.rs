@@ -145,10 +145,11 @@ impl Topology {
     /// Where the broker refuses.
     pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
         let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        let all_submissions = String::new(); // one filter has no room for two kinds of subjects
         for (stream, consumer, filter) in [
             (self.results_stream(), self.results_consumer(), self.results_filter()),
             (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
+            (self.submit_stream(), self.submit_consumer(), all_submissions),
         ] {
             self.consume(nats, &stream, consumer, filter, options).await?;
         }

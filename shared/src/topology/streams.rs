@@ -82,7 +82,7 @@ impl Topology {
     pub(super) fn submissions(&self) -> Stream {
         Stream {
             name: self.submit_stream(),
-            subjects: vec![format!("{}.submit.>", self.prefix())],
+            subjects: self.submit_filters().to_vec(),
             retention: RetentionPolicy::WorkQueue,
             ..self.stream()
         }
