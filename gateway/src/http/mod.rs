@@ -54,10 +54,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let (grace, begun) = (settings.grace, TaskTracker::new());
-    let nats = jobs.effects().nats().clone();
+    let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone());
     let settings = Arc::new(settings.clone());
-    let http = Http { jobs, settings, metrics: metrics.clone(), stop: stop.child_token(), begun: begun.clone() };
-    server::run(listener, complete(api(http).merge(admin::routes(nats, metrics))), grace, begun, stop).await
+    let http = Http { jobs, settings, metrics, stop: stop.clone(), begun: begun.clone() };
+    server::run(listener, complete(api(http).merge(admin)), grace, begun, stop).await
 }
 
 /// `/metrics`, `/healthz` and `/readyz` alone, for a role that serves nothing else.
@@ -90,4 +90,42 @@ fn complete(routes: Router) -> Router {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     };
     routes.fallback(no_route).method_not_allowed_fallback(no_method).layer(from_fn(guard::catch_panics))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    async fn break_off() -> StatusCode {
+        panic!("what nobody should see")
+    }
+
+    async fn ask(listener: &str, path: &str) -> String {
+        let mut connection = TcpStream::connect(listener).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_request_and_tells_nobody_why() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap().to_string(), CancellationToken::new());
+        let routes = complete(Router::new().route("/break", get(break_off)).route("/", get(async || "well")));
+        let grace = Duration::from_secs(5);
+        let serving = tokio::spawn(server::run(listener, routes, grace, TaskTracker::new(), stop.clone()));
+        let answer = ask(&address, "/break").await;
+        assert!(answer.starts_with("HTTP/1.1 500") && answer.contains(r#""code":"internal""#), "{answer}");
+        assert!(!answer.contains("nobody"), "{answer}");
+        assert!(ask(&address, "/").await.ends_with("well"));
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+    }
 }

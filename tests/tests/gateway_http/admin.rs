@@ -57,3 +57,12 @@ async fn what_is_not_there_is_answered_as_a_problem() {
         assert_eq!(answer.header("allow"), Some(allowed));
     }
 }
+
+#[tokio::test]
+async fn http_2_is_spoken_without_tls() {
+    let rig = Rig::start().await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let url = rig.gateway.request(Method::GET, "/healthz").build().unwrap().url().clone();
+    let response = client.get(url).send().await.unwrap();
+    assert_eq!((response.version(), response.status()), (http::Version::HTTP_2, StatusCode::OK));
+}

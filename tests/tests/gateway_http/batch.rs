@@ -4,7 +4,7 @@ use http::StatusCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{Answer, Rig, job};
+use crate::rig::{Answer, Rig, job, until};
 
 #[tokio::test]
 async fn each_job_of_a_batch_is_answered_as_if_it_came_alone() {
@@ -53,4 +53,21 @@ async fn what_is_no_batch_is_refused_whole() {
     Answer::to(request().json(&json!([])).header("idempotency-key", "k")).await.problem(422, "invalid_key");
     let large = "x".repeat(5 * rig.nats().max_payload());
     Answer::to(request().json(&json!([large]))).await.problem(413, "too_large");
+}
+
+#[tokio::test]
+async fn a_batch_whose_client_leaves_is_taken_in_to_its_end() {
+    const JOBS: usize = 400;
+    let rig = Rig::start().await;
+    let batch: Vec<Value> = (0..JOBS).map(|_| job(json!({}))).collect();
+    let request = rig.gateway.request(Method::POST, "/v1/jobs/batch").json(&json!(batch));
+    let client = tokio::spawn(request.send());
+    let accepted = async || {
+        let counts = rig.gateway.get("/metrics").await.text;
+        let line = "sluice_jobs_submitted_total{via=\"http\",outcome=\"accepted\"} ";
+        counts.lines().find_map(|one| one.strip_prefix(line)).unwrap().parse::<usize>().unwrap()
+    };
+    until("the first jobs", async || (accepted().await > 0).then_some(())).await;
+    client.abort();
+    until("the last job", async || (accepted().await == JOBS).then_some(())).await;
 }

@@ -16,10 +16,9 @@ use crate::rig::Rig;
 
 impl Rig {
     pub(crate) async fn record(&self, job: &JobId) -> (Box<Record>, u64) {
-        match self.effects.records().read(job).await.unwrap() {
-            Found::Record(record, revision) => (record, revision),
-            other => panic!("no record: {other:?}"),
-        }
+        let found = self.effects.records().read(job).await.unwrap();
+        let Found::Record(record, revision) = found else { panic!("no record: {found:?}") };
+        (record, revision)
     }
 
     /// Tells that the present attempt of a branch is on the wire.
