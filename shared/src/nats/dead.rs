@@ -57,6 +57,21 @@ pub struct DeadLetter<'a> {
     pub payload: Bytes,
 }
 
+impl<'a> DeadLetter<'a> {
+    /// A message that nobody can handle, as it is, under its own subject and sequence.
+    #[must_use]
+    pub fn of_message(message: &InHand, prefix: &str, reason: &'a str) -> Self {
+        let subject = message.subject().strip_prefix(prefix).unwrap_or(message.subject());
+        Self {
+            kind: DeadKind::Message,
+            tenant: "_",
+            name: format!("{}.{}", subject.trim_start_matches('.'), message.sequence()),
+            reason,
+            payload: message.payload().clone(),
+        }
+    }
+}
+
 impl Nats {
     /// Keeps a dead letter, once for each name, until it is certain.
     ///
@@ -69,24 +84,6 @@ impl Nats {
         headers.insert(AT, clock::now().to_string());
         headers.insert(EXPECTED_LAST, "0");
         self.publish_until_certain(&subject, &headers, &letter.payload).await
-    }
-}
-
-impl Nats {
-    /// Keeps a message that nobody can handle, under its own subject and sequence, until it is certain.
-    ///
-    /// # Errors
-    /// As `set_aside`.
-    pub async fn set_message_aside(&self, message: &InHand, reason: &str) -> Result<Moved, NotMoved> {
-        let subject = message.subject().strip_prefix(self.prefix()).unwrap_or(message.subject());
-        self.set_aside(DeadLetter {
-            kind: DeadKind::Message,
-            tenant: "_",
-            name: format!("{}.{}", subject.trim_start_matches('.'), message.sequence()),
-            reason,
-            payload: message.payload().clone(),
-        })
-        .await
     }
 }
 

@@ -143,10 +143,11 @@ impl Topology {
     /// Where the broker refuses.
     pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
         let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        let all_submissions = String::new(); // one filter has no room for two kinds of subjects
         for (stream, consumer, filter) in [
             (self.results_stream(), self.results_consumer(), self.results_filter()),
             (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
+            (self.submit_stream(), self.submit_consumer(), all_submissions),
         ] {
             self.consume(nats, &stream, consumer, filter, options).await?;
         }
@@ -195,9 +196,15 @@ impl Topology {
             num_replicas: usize::from(self.settings().replicas),
             ..pull::Config::default()
         };
-        let made = nats.jetstream().create_consumer_on_stream(config, stream).await;
-        made.map(|_| ())
-            .map_err(|e| CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&e) })
+        let Err(error) = nats.jetstream().create_consumer_on_stream(config, stream).await else { return Ok(()) };
+        let why = broker_error(&error);
+        // One that is there and cannot be changed is better than none. (Made within milliseconds of its predecessor's
+        // removal, a consumer loses its directory to that, and refuses changes until the next restart.)
+        if nats.jetstream().get_consumer_from_stream::<pull::Config, _, _>(name, stream).await.is_ok() {
+            tracing::warn!(stream, consumer = name, why, "a consumer stays as it was");
+            return Ok(());
+        }
+        Err(CreateError::Refused { asset: format!("consumer {name} on {stream}"), why })
     }
 
     /// A bucket is a stream by the KV convention; made by hand because records may have no delete markers.
