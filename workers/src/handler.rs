@@ -9,7 +9,6 @@ use sluice_shared::domain::outcome::{Answer, Content, ErrorKind};
 use sluice_shared::domain::record::{BranchState, Record};
 use sluice_shared::effects::{Effects, Handled, JobMessage, Seen, Unfinished};
 use sluice_shared::nats::ack::InHand;
-use sluice_shared::nats::dead::DeadLetter;
 use sluice_shared::telemetry::Metrics;
 
 use crate::message::{LEAVE_TO_NEWER, Strange, TRY_AGAIN};
@@ -114,8 +113,7 @@ impl Handler {
     /// Keeps a message as a dead letter, then acks it. Where that fails it is not acked and comes again.
     async fn set_aside(&self, in_hand: &InHand, reason: &str) {
         tracing::error!(subject = in_hand.subject(), reason, "a message is set aside");
-        let nats = self.effects.nats();
-        match nats.set_aside(DeadLetter::of_message(in_hand, nats.prefix(), reason)).await {
+        match self.effects.nats().set_message_aside(in_hand, reason).await {
             Ok(_) => {
                 self.metrics.set_aside();
                 in_hand.ack().await;

@@ -64,8 +64,7 @@ impl Handler {
     /// Keeps a message that nobody can read where an operator finds it, as it is.
     pub(super) async fn bury(&self, message: &InHand, why: &str) -> LetGo {
         tracing::error!(subject = message.subject(), why, "a message is set aside");
-        let nats = self.effects.nats();
-        match nats.set_aside(DeadLetter::of_message(message, nats.prefix(), why)).await {
+        match self.effects.nats().set_message_aside(message, why).await {
             Ok(Moved::Stored) => {
                 self.metrics.set_aside();
                 LetGo::Ack
