@@ -198,9 +198,15 @@ impl Topology {
             num_replicas: usize::from(self.settings().replicas),
             ..pull::Config::default()
         };
-        let made = nats.jetstream().create_consumer_on_stream(config, stream).await;
-        made.map(|_| ())
-            .map_err(|e| CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&e) })
+        let Err(error) = nats.jetstream().create_consumer_on_stream(config, stream).await else { return Ok(()) };
+        let why = broker_error(&error);
+        // One that is there and cannot be changed is better than none. (Made within milliseconds of its predecessor's
+        // removal, a consumer loses its directory to that, and refuses changes until the next restart.)
+        if nats.jetstream().get_consumer_from_stream::<pull::Config, _, _>(name, stream).await.is_ok() {
+            tracing::warn!(stream, consumer = name, why, "a consumer stays as it was");
+            return Ok(());
+        }
+        Err(CreateError::Refused { asset: format!("consumer {name} on {stream}"), why })
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
 use sluice::scripted::{Call, Script, WebhookReceiver};
 use sluice_shared::domain::delivery::WebhookState;
 use sluice_shared::domain::result::JobResult;
 
-use crate::rig::{DEADLINE, Rig, options, to};
+use crate::rig::{DEADLINE, Rig, options, to, until, with_body};
 
 #[tokio::test]
 async fn one_endpoint_that_hangs_does_not_hold_up_another() {
@@ -75,4 +76,23 @@ async fn a_burst_at_an_endpoint_that_answers_goes_through_at_the_first_try() {
     }
     assert_eq!(rig.receiver.all_posts().len(), 200);
     assert!(service.counts("sluice_webhooks_total{result=\"delivered\"} 200"));
+}
+
+#[tokio::test]
+async fn a_backlog_of_large_results_is_handed_out_once() {
+    let rig = Rig::start().await;
+    // More than the broker lets wait for one connection.
+    let results: Vec<JobResult> = (0..20).map(|n| with_body(rig.result(&n.to_string()), vec![b'x'; 4 << 20])).collect();
+    for result in &results {
+        rig.publish(result).await;
+    }
+    let _service = rig.serve(options()).await;
+    let (consumer, stream) = (rig.nats().topology().results_consumer(), rig.nats().topology().results_stream());
+    let handed_out = until("the last ack", async || {
+        let consumer: PullConsumer = rig.nats().jetstream().get_consumer_from_stream(consumer, &stream).await.unwrap();
+        let info = consumer.cached_info();
+        (info.ack_floor.stream_sequence == 20).then_some(info.delivered.consumer_sequence)
+    })
+    .await;
+    assert_eq!((handed_out, rig.receiver.destination().count()), (20, 20));
 }

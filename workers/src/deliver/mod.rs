@@ -18,6 +18,7 @@
 mod endpoints;
 mod hand;
 mod handle;
+mod hands;
 mod http;
 mod meet;
 mod memory;

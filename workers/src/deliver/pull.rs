@@ -10,11 +10,11 @@ use std::time::Duration;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, PullError, Pulled, Puller};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::hand::Kind;
 use super::handle::{Handler, LetGo};
+use super::hands::Hands;
 use super::{DeliveryOptions, Stop};
 
 /// How long a request for messages stands. What arrives after a stop arrives within this time; there are two consumers
@@ -30,6 +30,7 @@ pub(super) struct Source {
     handler: Arc<Handler>,
     stop: Stop,
     most: usize,
+    per_endpoint: usize,
     ack_wait: Duration,
 }
 
@@ -49,6 +50,7 @@ impl Source {
             handler: Arc::clone(handler),
             stop: stop.clone(),
             most,
+            per_endpoint: options.per_endpoint,
             ack_wait: options.ack_wait,
         };
         let (results, due) = options.shares();
@@ -60,21 +62,17 @@ impl Source {
     /// # Errors
     /// Where the connection is closed for good.
     pub(super) async fn run(self) -> Result<(), PullError> {
-        let (mut hands, generation) = (JoinSet::new(), Generation::default());
+        let mut hands = Hands::new(self.most, self.per_endpoint, self.nats.max_payload());
+        let generation = Generation::default();
         while !self.stop.stopping.is_cancelled() {
             let mut puller = Puller::open(&self.nats, &self.stream(), self.consumer(), &generation).await?;
             match self.pull(&mut puller, &mut hands).await? {
                 Ended::Stopped => self.hand_back(&mut puller).await,
                 Ended::Lost => sleep(soon()).await,
-                Ended::Gone => {
-                    self.make_again().await;
-                    sleep(soon()).await;
-                }
+                Ended::Gone => self.make_again().await,
             }
         }
-        while let Some(ended) = hands.join_next().await {
-            note(ended);
-        }
+        hands.all_ended().await;
         Ok(())
     }
 
@@ -89,28 +87,30 @@ impl Source {
         }
     }
 
-    async fn pull(&self, puller: &mut Puller, hands: &mut JoinSet<()>) -> Result<Ended, PullError> {
-        let mut asked = Instant::now();
+    async fn pull(&self, puller: &mut Puller, hands: &mut Hands) -> Result<Ended, PullError> {
+        let (mut asked, mut brought) = (Instant::now(), false);
         loop {
-            while let Some(ended) = hands.try_join_next() {
-                note(ended);
-            }
-            let room = self.most.saturating_sub(hands.len());
-            if puller.outstanding() == 0 && room > 0 {
-                puller.request(room, REQUEST).await?;
-                asked = Instant::now();
+            if puller.outstanding() == 0
+                && let Some((messages, bytes)) = hands.room()
+            {
+                puller.request_within(messages, bytes, REQUEST).await?;
+                (asked, brought) = (Instant::now(), false);
             }
             tokio::select! {
                 biased;
                 () = self.stop.stopping.cancelled() => return Ok(Ended::Stopped),
-                Some(ended) = hands.join_next() => note(ended),
                 pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
-                    Pulled::Message(message) => { hands.spawn(self.hold(message)); }
-                    Pulled::Over if asked.elapsed() < REQUEST / 2 => sleep(PAUSE).await, // too many ask already
+                    Pulled::Message(message) => {
+                        brought = true;
+                        hands.take(message.payload().len(), self.hold(message));
+                    }
+                    // Nothing, and not for want of messages: too many ask already.
+                    Pulled::Over if !brought && asked.elapsed() < REQUEST / 2 => sleep(PAUSE).await,
                     Pulled::Over => {}
                     Pulled::Gone => return Ok(Ended::Gone),
                     Pulled::Lost => return Ok(Ended::Lost),
                 },
+                () = hands.one_ended() => {}
             }
         }
     }
@@ -151,19 +151,20 @@ impl Source {
         }
     }
 
-    /// Makes the consumer that the broker lost. Another process may be first: it is the same.
+    /// Makes the consumer that the broker lost, after a pause: one that is made within milliseconds of the removal of
+    /// the old one loses its directory to that. Another process may be first: it is the same.
     async fn make_again(&self) {
         let topology = self.nats.topology();
         while !self.stop.stopping.is_cancelled() {
+            tokio::select! {
+                () = self.stop.stopping.cancelled() => return,
+                () = sleep(PAUSE + soon()) => {}
+            }
             match topology.create_fixed_consumers(&self.nats, self.ack_wait).await {
                 Ok(()) => {
                     return tracing::warn!(stream = self.stream(), "the broker had lost a consumer; it is there again");
                 }
                 Err(error) => tracing::warn!(%error, "a consumer that the broker lost could not be made again yet"),
-            }
-            tokio::select! {
-                () = self.stop.stopping.cancelled() => {}
-                () = sleep(PAUSE) => {}
             }
         }
     }
@@ -172,12 +173,6 @@ impl Source {
 /// All processes begin anew at the same moment.
 fn soon() -> Duration {
     Duration::from_millis(rand::random_range(5..100))
-}
-
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "the handling of a message broke off; it comes again");
-    }
 }
 
 async fn keep_alive(message: &InHand, every: Duration) -> Infallible {
