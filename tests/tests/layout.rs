@@ -97,11 +97,13 @@ fn expectations_and_schedules_are_known_to_the_broker_module_alone() {
     nowhere_else(&["shared/src/nats/publish.rs"], header);
 }
 
-/// Results, announcements and events are published by effects, all else by the broker module.
+/// Results, announcements and events are published by effects, answers to requests by the NATS service, all else by the
+/// broker module.
 #[test]
-fn nobody_publishes_but_the_broker_module_and_effects() {
+fn nobody_publishes_but_the_broker_module_effects_and_who_answers_requests() {
     let publishes = |line: &str| line.contains(".publish(") || line.contains(".publish_with_");
-    nowhere_else(&["shared/src/nats/", "shared/src/effects/perform.rs", "shared/src/effects/tell.rs"], publishes);
+    let effects = ["shared/src/effects/perform.rs", "shared/src/effects/tell.rs"];
+    nowhere_else(&["shared/src/nats/", effects[0], effects[1], "gateway/src/nats/answer.rs"], publishes);
 }
 
 #[test]
