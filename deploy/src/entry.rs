@@ -18,12 +18,13 @@ pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>
 /// The gateway on this listener.
 pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<AtWork> {
     Ok(Box::pin(async move {
-        let jobs = Jobs::new(ground.effects().await);
-        let options = nats::Options::new(&ground.config.gateway, ground.config.worker.ack_wait);
-        let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), ground.shutdown.clone());
-        let by_http = http::serve(listener, jobs, ground.nats.max_payload(), ground.shutdown.clone());
+        let (settings, stop) = (&ground.config.gateway, ground.shutdown.clone());
+        let jobs = Jobs::start(ground.effects().await, settings.storage_watermark, &stop);
+        let options = nats::Options::new(settings, ground.config.worker.ack_wait);
+        let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
         let by_nats = async { anyhow::Ok(by_nats.await?) };
-        tokio::try_join!(by_nats, async { anyhow::Ok(by_http.await?) })?;
+        let by_http = async { anyhow::Ok(http::serve(listener, jobs, settings, ground.metrics.clone(), stop).await?) };
+        tokio::try_join!(by_nats, by_http)?;
         Ok(())
     }))
 }

@@ -1,6 +1,5 @@
 //! The `sluice` command as a library: the embedded broker, and the command line that starts every role.
 
-mod admin;
 pub mod broker;
 pub mod cli;
 mod entry;

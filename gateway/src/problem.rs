@@ -92,6 +92,7 @@ impl From<&Refusal> for Problem {
             }
             Refusal::InvalidKey => problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key"),
             Refusal::TwoKeys => problem(StatusCode::UNPROCESSABLE_ENTITY, "two_keys"),
+            Refusal::StorageFull => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
             Refusal::NotTaken(error) => error.into(),
         }
     }

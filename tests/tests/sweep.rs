@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use sluice_shared::clock::{self, Millis};
+use sluice_shared::domain::demand::When;
 use sluice_shared::domain::id::{JobId, Tenant, Token};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::{Effects, Receipt, Submission};
-use sluice_shared::nats::publish::SCHEDULE;
 use sluice_shared::nats::records::Found;
 use sluice_shared::queues::QueueEntry;
 use sluice_shared::telemetry::Metrics;
+use sluice_shared::topology::JobSubject;
 use sluice_tests::broker::TestBroker;
 use sluice_workers::sweep::{SweepOptions, run};
 use tokio::time::{Instant, sleep};
@@ -136,64 +137,4 @@ async fn a_branch_at_its_second_attempt_without_a_message_gets_the_timer_of_that
         assert!(Instant::now() < until, "the timer was not published");
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-#[tokio::test]
-async fn a_body_that_nobody_needs_goes_away_and_one_of_a_pending_job_stays() {
-    let rig = Rig::start().await;
-    let receipt = rig.submit().await;
-    let records = rig.effects.records();
-    let (own, body) = (sluice_shared::domain::id::BranchId::OWN, bytes::Bytes::from_static(b"body"));
-    let orphan = JobId::derive(&Tenant::default(), "never came");
-    let life = receipt.record.incarnation.clone();
-    records.put_body(&receipt.job, &life, own, body.clone(), None).await.unwrap();
-    records.put_body(&orphan, &life, own, body.clone(), None).await.unwrap();
-    rig.sweep();
-    let until = Instant::now() + DEADLINE;
-    while records.body(&orphan, &life, own).await.unwrap().is_some() {
-        assert!(Instant::now() < until, "a body that nobody needs stayed");
-        sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(records.body(&receipt.job, &life, own).await.unwrap(), Some(body));
-}
-
-#[tokio::test]
-async fn a_sweep_waits_while_another_holds_the_lease_and_takes_over_when_that_one_is_dead() {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    struct Holder {
-        holder: u64,
-    }
-    let rig = Rig::start().await;
-    let receipt = rig.submit().await;
-    rig.lose_all_messages().await;
-    let nats = rig.effects.nats();
-    let leases = nats.bucket::<Holder>(&nats.topology().sweep_bucket());
-    leases.swap_for("lease", &Holder { holder: 1 }, 0, Duration::from_secs(2)).await.unwrap();
-    rig.sweep();
-    let own = Token::Branch(sluice_shared::domain::id::BranchId::OWN);
-    let until = Instant::now() + DEADLINE;
-    loop {
-        let healed = !rig.newest(&receipt.job, &receipt, own).await.is_empty();
-        let foreign = leases.get("lease").await.unwrap().is_some_and(|lease| lease.value.holder == 1);
-        assert!(!(healed && foreign), "two sweeps ran");
-        if healed {
-            break;
-        }
-        assert!(Instant::now() < until, "nobody took over");
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[tokio::test]
-async fn the_timers_of_a_work_queue_are_looked_at_without_taking_any() {
-    let rig = Rig::start().await;
-    let receipt = rig.submit().await;
-    let nats = rig.effects.nats();
-    let (stream, queue) = (nats.topology().jobs_stream(0), &receipt.record.branches[0].queue);
-    for _ in 0..2 {
-        let heads = nats.heads_of_work_queue(&stream, &nats.topology().later_filter(0, queue), 10).await.unwrap();
-        let [head] = heads.as_slice() else { panic!("{heads:?}") };
-        assert!(head.subject.ends_with(".deadline") && head.header(SCHEDULE).unwrap().starts_with("@at "), "{head:?}");
-    }
-    assert!(rig.newest(&receipt.job, &receipt, Token::Deadline).await.starts_with("sluice.later."));
 }

@@ -181,7 +181,7 @@ fn is_final(refusal: &Refusal, tries: u64) -> bool {
         Refusal::NotTaken(SubmitError::Conflict { .. } | SubmitError::TooLarge | SubmitError::BodyTooLarge { .. }) => {
             true
         }
-        Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
+        Refusal::StorageFull | Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
         // A record of a newer version, a broker that is being changed: this may pass.
         Refusal::NotTaken(SubmitError::Refused(_)) => tries >= PATIENCE,
     }
@@ -196,6 +196,7 @@ mod tests {
         let key = || "k".to_owned();
         let table = [
             (Refusal::TwoKeys, true),
+            (Refusal::StorageFull, false),
             (Refusal::NotTaken(SubmitError::TooLarge), true),
             (Refusal::NotTaken(SubmitError::NoRoom), false),
             (Refusal::NotTaken(SubmitError::Unknown { key: key() }), false),

@@ -1,6 +1,6 @@
 //! Heads of a stream's messages: subject, sequence, time and headers without payloads, many in one request.
 //!
-//! For those who look through a stream slowly, such as the sweep. Reads whatever replica leads the consumer, so it may be
+//! For those who look through a bucket slowly, such as the sweep; into a work queue no second consumer may look. Reads whatever replica leads the consumer, so it may be
 //! behind: what it shows is a place to look, never the truth.
 
 use std::time::Duration;
@@ -44,24 +44,15 @@ impl Nats {
     /// Where the broker does not answer or refuses.
     pub async fn heads(&self, stream: &str, subject: &str, from: u64, most: usize) -> Result<Vec<Head>, ReadError> {
         let config = pull::Config {
+            filter_subject: subject.to_owned(),
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.max(1) },
             ack_policy: AckPolicy::None,
-            ..looking(subject)
+            headers_only: true,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: LOOK,
+            ..pull::Config::default()
         };
-        self.look(config, stream, most).await
-    }
-
-    /// The heads of the first `most` messages on a subject of a work queue, whose consumers must not overlap, acknowledge,
-    /// and begin at the beginning. Nothing is taken. A look that died on the way keeps others out for half a minute.
-    ///
-    /// # Errors
-    /// Where the broker does not answer or refuses.
-    pub async fn heads_of_work_queue(&self, stream: &str, subject: &str, most: usize) -> Result<Vec<Head>, ReadError> {
-        let config = pull::Config { ack_policy: AckPolicy::Explicit, max_ack_pending: -1, ..looking(subject) };
-        self.look(config, stream, most).await
-    }
-
-    async fn look(&self, config: pull::Config, stream: &str, most: usize) -> Result<Vec<Head>, ReadError> {
         let refused = |error: &dyn std::error::Error| ReadError::Refused(broker_error(error));
         let consumer =
             self.jetstream().create_consumer_on_stream(config, stream).await.map_err(|error| refused(&error))?;
@@ -84,16 +75,5 @@ impl Nats {
             tracing::debug!(%error, "a consumer that was made to look goes by itself");
         }
         Ok(heads)
-    }
-}
-
-fn looking(subject: &str) -> pull::Config {
-    pull::Config {
-        filter_subject: subject.to_owned(),
-        headers_only: true,
-        memory_storage: true,
-        num_replicas: 1,
-        inactive_threshold: LOOK,
-        ..pull::Config::default()
     }
 }

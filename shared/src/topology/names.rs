@@ -249,10 +249,11 @@ impl Topology {
         format!("{}.events.{tenant}.{job}.{incarnation}.{}.{}", self.prefix(), what.about(), what.kind())
     }
 
-    /// All events of one life of a job.
+    /// All events of one life of a job, or of all its lives.
     #[must_use]
-    pub fn events_of(&self, tenant: &Tenant, job: &JobId, incarnation: &Incarnation) -> String {
-        format!("{}.events.{tenant}.{job}.{incarnation}.>", self.prefix())
+    pub fn events_of(&self, tenant: &Tenant, job: &JobId, life: Option<&Incarnation>) -> String {
+        let life = life.map_or("*", Incarnation::as_str);
+        format!("{}.events.{tenant}.{job}.{life}.>", self.prefix())
     }
 
     /// The events about one thing in one life of a job.
