@@ -104,6 +104,19 @@ async fn a_503_with_a_time_closes_the_gate_and_uses_up_an_attempt() {
 }
 
 #[tokio::test]
+async fn an_answer_that_says_that_nothing_is_left_closes_the_gate_until_the_reset() {
+    let scene = two_workers(Configuration::default()).await;
+    let last = Script::answer(200).header("x-ratelimit-remaining", 0).header("x-ratelimit-reset", 2);
+    scene.destination.on("/", [last, Script::answer(200)]);
+    scene.run("/", json!({})).await;
+    let ids = submit_all(&scene, 10, &json!({})).await;
+    all_succeed(&scene, &ids).await;
+    let calls = scene.destination.all_calls();
+    assert_eq!(calls.len(), 11);
+    assert!(closed_for(&calls) >= Duration::from_millis(1900), "{calls:#?}");
+}
+
+#[tokio::test]
 async fn a_gate_that_is_closed_holds_up_no_other_destination() {
     let scene = Scene::start().await;
     let other = Destination::start().await.unwrap();
