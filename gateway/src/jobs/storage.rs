@@ -2,24 +2,30 @@
 //! were accepted can end.
 //!
 //! Looks every few seconds at what the account uses. Where the account has no limit of its own, nobody tells a client
-//! what the server may store: then a publish that found no room is the only sign, and counts until the next look.
+//! what the server may store: then a publish that found no room is the only sign, and counts for as long.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::account::Account;
 use sluice_shared::nats::{Nats, broker_error};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// How often the broker is asked.
+/// How often the broker is asked, and how long a publish that found no room counts.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Whether the broker has room, as of the last look. Clones say the same. One that nobody keeps up to date is never full.
+/// Whether the broker has room. Clones say the same.
 #[derive(Clone, Debug, Default)]
-pub struct Storage {
-    full: Arc<AtomicBool>,
+pub struct Storage(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// As of the last look.
+    above: AtomicBool,
+    /// When a publish last found no room.
+    no_room: Mutex<Option<Instant>>,
 }
 
 impl Storage {
@@ -35,12 +41,18 @@ impl Storage {
     /// Whether new jobs are to be refused.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
+        self.is_full_at(Instant::now())
+    }
+
+    fn is_full_at(&self, now: Instant) -> bool {
+        let no_room = *self.0.no_room.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = no_room.is_some_and(|at| now.saturating_duration_since(at) < LOOK_EVERY);
+        lately || self.0.above.load(Ordering::Relaxed)
     }
 
     /// A publish found no room.
     pub(super) fn found_no_room(&self) {
-        self.full.store(true, Ordering::Relaxed);
+        *self.0.no_room.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     async fn keep(&self, nats: &Nats, watermark: f64, every: Duration) {
@@ -57,9 +69,9 @@ impl Storage {
         }
     }
 
-    fn saw(&self, full: bool) {
-        if self.full.swap(full, Ordering::Relaxed) != full {
-            match full {
+    fn saw(&self, above: bool) {
+        if self.0.above.swap(above, Ordering::Relaxed) != above {
+            match above {
                 true => tracing::warn!("the broker's storage is above the watermark: new jobs are refused"),
                 false => tracing::info!("the broker has room: new jobs are taken"),
             }
@@ -113,6 +125,15 @@ mod tests {
         assert!(!is_above(&account(90, 100, ""), 1, 0.9));
         assert!(!is_above(&account(u64::MAX, -1, ""), 1, 0.9));
         assert!(!is_above(&account(1, 0, ""), 1, 0.9));
+    }
+
+    #[test]
+    fn a_publish_that_found_no_room_counts_for_a_while() {
+        let storage = Storage::default();
+        assert!(!storage.is_full());
+        storage.found_no_room();
+        assert!(storage.clone().is_full());
+        assert!(!storage.is_full_at(Instant::now() + LOOK_EVERY));
     }
 
     #[test]
