@@ -5,7 +5,9 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use anyhow::bail;
+use sluice_gateway::jobs::Jobs;
+use sluice_gateway::{http, nats};
+use sluice_workers::deliver::{self, DeliveryOptions};
 use tokio::net::TcpListener;
 
 use crate::roles::Ground;
@@ -14,8 +16,17 @@ use crate::roles::Ground;
 pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// The gateway on this listener.
-pub(crate) fn gateway(_ground: Ground, _listener: TcpListener) -> anyhow::Result<AtWork> {
-    bail!("this build has no gateway")
+pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<AtWork> {
+    Ok(Box::pin(async move {
+        let (settings, stop) = (&ground.config.gateway, ground.shutdown.clone());
+        let jobs = Jobs::start(ground.effects().await, settings.storage_watermark, &stop);
+        let options = nats::Options::new(settings, ground.config.worker.ack_wait);
+        let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
+        let by_nats = async { anyhow::Ok(by_nats.await?) };
+        let by_http = async { anyhow::Ok(http::serve(listener, jobs, settings, ground.metrics.clone(), stop).await?) };
+        tokio::try_join!(by_nats, by_http)?;
+        Ok(())
+    }))
 }
 
 /// The worker.
@@ -27,6 +38,10 @@ pub(crate) fn worker(ground: Ground) -> anyhow::Result<AtWork> {
 }
 
 /// The delivery service.
-pub(crate) fn delivery(_ground: Ground) -> anyhow::Result<AtWork> {
-    bail!("this build has no delivery")
+pub(crate) fn delivery(ground: Ground) -> anyhow::Result<AtWork> {
+    Ok(Box::pin(async move {
+        let effects = ground.effects().await;
+        let options = DeliveryOptions::new(&ground.config.delivery, ground.config.worker.ack_wait);
+        Ok(deliver::run(effects, options, ground.metrics, ground.shutdown).await?)
+    }))
 }

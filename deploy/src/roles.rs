@@ -19,7 +19,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin;
 use crate::broker::Broker;
 use crate::cli::{Failure, configuration};
 use crate::entry::{self, AtWork};
@@ -124,7 +123,7 @@ impl Roles {
     /// `/metrics`, `/healthz` and `/readyz` of the roles that serve nothing else.
     pub(crate) fn admin(&mut self, listener: TcpListener) {
         let Ground { nats, metrics, shutdown, .. } = self.ground.clone();
-        let serving = admin::serve(listener, nats, metrics, shutdown);
+        let serving = sluice_gateway::http::serve_admin(listener, nats, metrics, shutdown);
         self.start(Role::Admin, Box::pin(async { serving.await.map_err(Into::into) }));
     }
 

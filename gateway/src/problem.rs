@@ -11,20 +11,15 @@ use sluice_shared::effects::{CancelError, SubmitError};
 use crate::jobs::{GetError, Refusal};
 
 /// Seconds after which a submission that was not taken is worth repeating.
-const AGAIN_SOON: u64 = 1;
+const AGAIN_SOON: u32 = 1;
 /// The same where the broker's storage is full.
-const AGAIN_LATER: u64 = 10;
+const AGAIN_LATER: u32 = 10;
 
 /// What went wrong, for programs and for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// `about:blank`: the status and the code say it all.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The status in words.
-    pub title: &'static str,
-    /// The HTTP status.
-    #[serde(serialize_with = "as_number")]
+    /// The HTTP status; beside it `type` and `title`, which say the same.
+    #[serde(flatten, serialize_with = "in_words")]
     pub status: StatusCode,
     /// Which problem it is; stable.
     pub code: &'static str,
@@ -35,13 +30,13 @@ pub struct Problem {
     pub faults: Vec<Fault>,
     /// The key to repeat a submission with that may have been taken, or the key that belongs to another request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub idempotent_key: Option<String>,
+    pub idempotent_key: Option<Box<str>>,
     /// The job that the key names.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub job_id: Option<String>,
+    pub job_id: Option<Box<str>>,
     /// Seconds after which the same is worth repeating.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
 }
 
 impl Problem {
@@ -49,8 +44,6 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank",
-            title: status.canonical_reason().unwrap_or_default(),
             status,
             code,
             detail: detail.into(),
@@ -67,12 +60,12 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request could not be handled")
     }
 
-    fn again_after(self, seconds: u64) -> Self {
+    fn again_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 
     fn with_key(self, key: &str) -> Self {
-        Self { idempotent_key: Some(key.to_owned()), ..self }
+        Self { idempotent_key: Some(key.into()), ..self }
     }
 }
 
@@ -92,6 +85,7 @@ impl From<&Refusal> for Problem {
             }
             Refusal::InvalidKey => problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key"),
             Refusal::TwoKeys => problem(StatusCode::UNPROCESSABLE_ENTITY, "two_keys"),
+            Refusal::StorageFull => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
             Refusal::NotTaken(error) => error.into(),
         }
     }
@@ -103,7 +97,7 @@ impl From<&SubmitError> for Problem {
         match error {
             SubmitError::Conflict { key, job } => {
                 let conflict = problem(StatusCode::CONFLICT, "conflict").with_key(key);
-                Self { job_id: Some(job.to_string()), ..conflict }
+                Self { job_id: Some(job.as_str().into()), ..conflict }
             }
             SubmitError::TooLarge | SubmitError::BodyTooLarge { .. } => {
                 problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large")
@@ -140,7 +134,36 @@ impl From<&CancelError> for Problem {
     }
 }
 
+/// The status as RFC 9457 has it: where the type is `about:blank`, the title is the status in words.
+#[derive(Serialize)]
+struct Words {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde's `serialize_with` asks for")]
-fn as_number<S: Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u16(status.as_u16())
+fn in_words<S: Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
+    let title = status.canonical_reason().unwrap_or_default();
+    Words { kind: "about:blank", title, status: status.as_u16() }.serialize(to)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "what cannot be serialised fails the test")]
+
+    use super::*;
+
+    #[test]
+    fn a_problem_has_the_members_of_the_standard_and_those_of_its_own_that_say_something() {
+        let problem = Problem::from(&SubmitError::Unknown { key: "k".into() });
+        let json = serde_json::to_value(&problem).unwrap();
+        let expected = serde_json::json!({
+            "type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "unconfirmed",
+            "detail": problem.detail, "idempotent_key": "k", "retry_after": 1,
+        });
+        assert_eq!(json, expected);
+        assert!(problem.detail.contains("`k`"), "{problem:?}");
+    }
 }

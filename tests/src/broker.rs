@@ -1,15 +1,17 @@
-//! A nats-server of a test's own, with the topology made, and connections to it.
+//! A nats-server of a test's own, with the topology made, connections to it, and what is in it.
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sluice::broker::{Broker, BrokerOptions};
 use sluice_shared::effects::{Caps, Effects};
 use sluice_shared::nats::{ConnectOptions, Nats};
 use sluice_shared::queues::Queues;
 use sluice_shared::topology::{Options, Settings, Topology};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
-use crate::program;
+use crate::{DEADLINE, LOOK_EVERY, eventually, program};
 
 /// A nats-server that ends with the test.
 pub struct TestBroker {
@@ -41,6 +43,7 @@ impl TestBroker {
     pub async fn with(settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = BrokerOptions::new(dir.path().join("nats"));
+        options.environment.nats_url = None; // one of the test's own, always
         options.runner = Some(program());
         let broker = Broker::start(options).await.unwrap();
         let this = Self { broker, topology: Topology::new(settings), _dir: dir };
@@ -53,6 +56,12 @@ impl TestBroker {
     #[must_use]
     pub fn url(&self) -> &str {
         self.broker.url()
+    }
+
+    /// The names of what is in it.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// A connection of its own.
@@ -73,4 +82,54 @@ impl TestBroker {
         let queues = Queues::start(&nats).await;
         Effects::new(&nats, &queues, Caps::new(nats.max_payload(), 1 << 20), Duration::from_secs(3600))
     }
+
+    /// Waits until no job, timer, signal, result, webhook or submission is on its way any more: nothing is done then that
+    /// somebody does not ask for.
+    ///
+    /// # Panics
+    /// Where something is left at the deadline.
+    pub async fn nothing_left(&self) {
+        let nats = self.connect().await;
+        let others = [self.topology.results_stream(), self.topology.deliveries_stream(), self.topology.submit_stream()];
+        for stream in self.jobs_streams().into_iter().chain(others) {
+            let until = Instant::now() + DEADLINE;
+            loop {
+                let left = subjects(&nats, &stream).await;
+                if left.as_ref().is_ok_and(Vec::is_empty) {
+                    break;
+                }
+                assert!(Instant::now() < until, "left in {stream} after {DEADLINE:?}: {left:#?}");
+                sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+
+    /// Waits until a job's message is in a stage (`jobs`, `later`, `due`): that of a branch's number or a signal's name.
+    ///
+    /// # Panics
+    /// Where none is there at the deadline.
+    pub async fn wait_for_message(&self, stage: &str, token: &str) {
+        let nats = self.connect().await;
+        let subject = format!("{}.{stage}.*.*.*.*.{token}", self.topology.prefix());
+        let streams = self.jobs_streams();
+        eventually(&format!("a message on {subject}"), async || {
+            for stream in &streams {
+                if nats.newest(stream, &subject).await.ok().flatten().is_some() {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+    }
+
+    fn jobs_streams(&self) -> Vec<String> {
+        (0..self.topology.settings().shards).map(|shard| self.topology.jobs_stream(shard)).collect()
+    }
+}
+
+/// The subjects that have messages in a stream.
+async fn subjects(nats: &Nats, stream: &str) -> anyhow::Result<Vec<String>> {
+    let info = nats.jetstream().get_stream(stream).await?.info_with_subjects(">").await?;
+    Ok(info.map_ok(|(subject, _)| subject).try_collect().await?)
 }

@@ -10,6 +10,7 @@ use async_nats::jetstream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sluice::broker::{Broker, BrokerError, BrokerOptions, Environment, FindError, Found, find, place};
+use sluice_tests::process::is_alive;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -179,13 +180,6 @@ async fn store_something(url: &str) {
 async fn stored(url: &str) -> u64 {
     let jetstream = jetstream::new(async_nats::connect(url).await.unwrap());
     jetstream.get_stream("KEPT").await.unwrap().cached_info().state.messages
-}
-
-fn is_alive(pid: u32) -> bool {
-    // A process that has ended and was not waited for yet is gone all the same.
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    let zombie = stat.is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim().starts_with('Z')));
-    !zombie && kill(Pid::from_raw(pid.try_into().unwrap()), None).is_ok()
 }
 
 async fn gone(pid: u32) {

@@ -17,7 +17,7 @@ fn ends(arguments: &[&str], code: i32, saying: &str) {
 
 #[test]
 fn help_is_an_answer_and_shows_an_example() {
-    for subcommand in ["up", "gateway", "worker", "delivery"] {
+    for subcommand in ["up", "demo", "gateway", "worker", "delivery"] {
         let output = sluice(&[subcommand, "--help"]);
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains("Example:\n"), "{subcommand}");

@@ -4,42 +4,25 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream::kv;
-use sluice::broker::{Broker, BrokerOptions};
 use sluice_shared::clock;
 use sluice_shared::config;
 use sluice_shared::domain::gate::Pacing;
 use sluice_shared::domain::id::{Destination, GateName};
-use sluice_shared::nats::{ConnectOptions, Nats};
-use sluice_shared::topology::{Settings, Topology};
+use sluice_shared::topology::Topology;
+use sluice_tests::broker::TestBroker;
+use sluice_tests::check::worst_second;
 use sluice_workers::gate::{Gate, GateSet, GateSettings, Gates};
-use tempfile::TempDir;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_secs(40);
-
-struct Rig {
-    broker: Broker,
-    _dir: TempDir,
-}
 
 struct Worker {
     gate: Gate,
     set: GateSet,
     stop: CancellationToken,
-}
-
-fn topology() -> Topology {
-    Topology::new(Settings {
-        prefix: "sluice".into(),
-        shards: 1,
-        record_buckets: 1,
-        replicas: 1,
-        consumers_in_memory: false,
-    })
 }
 
 fn limits(rate: f64, concurrency: u32) -> config::Gate {
@@ -53,36 +36,12 @@ fn limits(rate: f64, concurrency: u32) -> config::Gate {
     }
 }
 
-impl Rig {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut options = BrokerOptions::new(dir.path().join("nats"));
-        options.runner = Some(env!("CARGO_BIN_EXE_sluice-under-test").into());
-        let broker = Broker::start(options).await.unwrap();
-        let rig = Self { broker, _dir: dir };
-        let nats = rig.connect().await;
-        let bucket = kv::Config {
-            bucket: nats.topology().gates_bucket(),
-            limit_markers: Some(Duration::from_secs(3600)),
-            ..kv::Config::default()
-        };
-        nats.jetstream().create_key_value(bucket).await.unwrap();
-        rig
-    }
-
-    async fn connect(&self) -> Nats {
-        let options =
-            ConnectOptions { url: self.broker.url().into(), name: "test".into(), ..ConnectOptions::default() };
-        Nats::connect(options, topology()).await.unwrap()
-    }
-
-    async fn worker(&self, name: &str, limits: config::Gate) -> Worker {
-        let stop = CancellationToken::new();
-        let gates = Gates::start(&self.connect().await, GateSettings::from(limits), name.to_owned(), stop.clone());
-        let destination = Destination::of(&"http://a.example/".parse().unwrap()).unwrap();
-        let gate = gates.gate(&GateName::of(&destination, None), &destination, None);
-        Worker { set: GateSet::from(gate.clone()), gate, stop }
-    }
+async fn worker(broker: &TestBroker, name: &str, limits: config::Gate) -> Worker {
+    let stop = CancellationToken::new();
+    let gates = Gates::start(&broker.connect().await, GateSettings::from(limits), name.to_owned(), stop.clone());
+    let destination = Destination::of(&"http://a.example/".parse().unwrap()).unwrap();
+    let gate = gates.gate(&GateName::of(&destination, None), &destination, None);
+    Worker { set: GateSet::from(gate.clone()), gate, stop }
 }
 
 impl Worker {
@@ -137,11 +96,11 @@ impl Calls {
 }
 
 async fn share_of_the_rate(workers: usize) {
-    let rig = Rig::start().await;
+    let broker = TestBroker::start().await;
     let calls = Arc::new(Calls::default());
     let mut running = Vec::new();
     for number in 0..workers {
-        let worker = rig.worker(&format!("w{number}"), limits(200.0, 64)).await;
+        let worker = worker(&broker, &format!("w{number}"), limits(200.0, 64)).await;
         running.push((worker.load(&calls, Duration::from_millis(5)), worker));
     }
     calls.reach(1000).await;
@@ -157,14 +116,6 @@ async fn share_of_the_rate(workers: usize) {
     shown(&format!("{workers} workers: worst second {worst} of 200, share used {used:.3}"));
     assert!(worst <= 202, "{workers} workers: {worst} calls in a second");
     assert!(used >= 0.95, "{workers} workers: {used} of the rate");
-}
-
-#[allow(clippy::print_stdout, reason = "shown with --nocapture")]
-/// The most calls in any second.
-fn worst_second(sent: &[Instant]) -> usize {
-    let end = |from: &Instant| *from + Duration::from_secs(1);
-    let in_second = |from: &Instant| sent.iter().filter(|at| *at >= from && **at < end(from)).count();
-    sent.iter().map(in_second).max().unwrap()
 }
 
 #[allow(clippy::print_stdout, reason = "figures, shown with --nocapture")]
@@ -189,8 +140,8 @@ async fn four_workers_share_the_rate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_that_one_worker_closes_lets_nothing_of_another_through_until_it_opens() {
-    let rig = Rig::start().await;
-    let (one, other) = (rig.worker("a", limits(100.0, 64)).await, rig.worker("b", limits(100.0, 64)).await);
+    let broker = TestBroker::start().await;
+    let (one, other) = (worker(&broker, "a", limits(100.0, 64)).await, worker(&broker, "b", limits(100.0, 64)).await);
     let calls = Arc::new(Calls::default());
     let load = other.load(&calls, Duration::ZERO);
     calls.reach(50).await;
@@ -215,11 +166,11 @@ async fn a_gate_that_one_worker_closes_lets_nothing_of_another_through_until_it_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_calls_in_flight_over_four_workers_are_never_more_and_all_are_used() {
-    let rig = Rig::start().await;
+    let broker = TestBroker::start().await;
     let calls = Arc::new(Calls::default());
     let mut running = Vec::new();
     for number in 0..4 {
-        let worker = rig.worker(&format!("w{number}"), limits(500.0, 3)).await;
+        let worker = worker(&broker, &format!("w{number}"), limits(500.0, 3)).await;
         running.push((worker.load(&calls, Duration::from_millis(20)), worker));
     }
     calls.reach(150).await;
@@ -231,8 +182,9 @@ async fn three_calls_in_flight_over_four_workers_are_never_more_and_all_are_used
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_with_its_leases_gives_them_back_by_their_end() {
-    let rig = Rig::start().await;
-    let (dead, alive) = (rig.worker("dead", limits(100.0, 2)).await, rig.worker("alive", limits(100.0, 2)).await);
+    let broker = TestBroker::start().await;
+    let (dead, alive) =
+        (worker(&broker, "dead", limits(100.0, 2)).await, worker(&broker, "alive", limits(100.0, 2)).await);
     for _ in 0..2 {
         let hold = dead.set.admit(1).await.remove(0);
         let slot = hold.slot().await.unwrap();
@@ -248,8 +200,8 @@ async fn a_worker_that_dies_with_its_leases_gives_them_back_by_their_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_worker_learns_counts_for_all() {
-    let rig = Rig::start().await;
-    let (one, other) = (rig.worker("a", limits(2.0, 64)).await, rig.worker("b", limits(2.0, 64)).await);
+    let broker = TestBroker::start().await;
+    let (one, other) = (worker(&broker, "a", limits(2.0, 64)).await, worker(&broker, "b", limits(2.0, 64)).await);
     let calls = Arc::new(Calls::default());
     one.gate.learn(Pacing { rate: Some(200.0), source: "x-ezthrottle-rps".into(), ..Pacing::default() }).await;
     let began = Instant::now();
@@ -261,13 +213,13 @@ async fn what_one_worker_learns_counts_for_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_a_high_rate_one_swap_serves_many_calls() {
-    let rig = Rig::start().await;
-    let worker = rig.worker("fast", limits(20_000.0, 4_000)).await;
+    let broker = TestBroker::start().await;
+    let worker = worker(&broker, "fast", limits(20_000.0, 4_000)).await;
     let calls = Arc::new(Calls::default());
     let load = worker.load(&calls, Duration::ZERO);
     calls.reach(10_000).await;
     load.abort();
-    let nats = rig.connect().await;
+    let nats = broker.connect().await;
     let stream = Topology::stream_of(&nats.topology().gates_bucket());
     let swaps = nats.jetstream().get_stream(stream).await.unwrap().cached_info().state.last_sequence;
     let sent = calls.sent();
@@ -277,11 +229,11 @@ async fn at_a_high_rate_one_swap_serves_many_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_gate_of_many_workers_sends_each_call_at_its_time() {
-    let rig = Rig::start().await;
+    let broker = TestBroker::start().await;
     let calls = Arc::new(Calls::default());
     let mut running = Vec::new();
     for number in 0..16 {
-        let worker = rig.worker(&format!("w{number}"), limits(5.0, 64)).await;
+        let worker = worker(&broker, &format!("w{number}"), limits(5.0, 64)).await;
         running.push((worker.load(&calls, Duration::ZERO), worker));
     }
     calls.reach(25).await;
@@ -296,13 +248,13 @@ async fn a_slow_gate_of_many_workers_sends_each_call_at_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_goes_on_after_its_broker_was_killed_and_keeps_its_rate() {
-    let mut rig = Rig::start().await;
-    let (one, other) = (rig.worker("a", limits(200.0, 64)).await, rig.worker("b", limits(200.0, 64)).await);
+    let mut broker = TestBroker::start().await;
+    let (one, other) = (worker(&broker, "a", limits(200.0, 64)).await, worker(&broker, "b", limits(200.0, 64)).await);
     let calls = Arc::new(Calls::default());
     let loads = [one.load(&calls, Duration::ZERO), other.load(&calls, Duration::ZERO)];
     calls.reach(100).await;
-    rig.broker.kill().await;
-    rig.broker.restart().await.unwrap();
+    broker.broker.kill().await;
+    broker.broker.restart().await.unwrap();
     let before = calls.sent().len();
     calls.reach(before + 400).await;
     for load in &loads {

@@ -3,27 +3,25 @@
 
 use std::time::Duration;
 
-use sluice::broker::{Broker, BrokerOptions};
 use sluice_shared::clock::{self, Millis};
+use sluice_shared::domain::demand::When;
 use sluice_shared::domain::id::{JobId, Tenant, Token};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
-use sluice_shared::effects::{Caps, Effects, Receipt, Submission};
+use sluice_shared::effects::{Effects, Receipt, Submission};
 use sluice_shared::nats::records::Found;
-use sluice_shared::nats::{ConnectOptions, Nats};
-use sluice_shared::queues::{QueueEntry, Queues};
+use sluice_shared::queues::QueueEntry;
 use sluice_shared::telemetry::Metrics;
-use sluice_shared::topology::{Options, Settings, Topology};
+use sluice_shared::topology::JobSubject;
+use sluice_tests::broker::TestBroker;
 use sluice_workers::sweep::{SweepOptions, run};
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 struct Rig {
-    _broker: Broker,
-    _dir: TempDir,
+    _broker: TestBroker,
     effects: Effects,
     stop: CancellationToken,
 }
@@ -36,19 +34,9 @@ impl Drop for Rig {
 
 impl Rig {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut options = BrokerOptions::new(dir.path().join("nats"));
-        options.runner = Some(env!("CARGO_BIN_EXE_sluice-under-test").into());
-        let broker = Broker::start(options).await.unwrap();
-        let prefix = "sluice".into();
-        let settings = Settings { prefix, shards: 1, record_buckets: 1, replicas: 1, consumers_in_memory: false };
-        let connect = ConnectOptions { url: broker.url().into(), name: "test".into(), ..ConnectOptions::default() };
-        let nats = Nats::connect(connect, Topology::new(settings)).await.unwrap();
-        let made = Options { dead_letter_age: Duration::from_secs(3600), ack_wait: Duration::from_secs(15) };
-        nats.topology().create(&nats, made).await.unwrap();
-        let queues = Queues::start(&nats).await;
-        let effects = Effects::new(&nats, &queues, Caps::new(nats.max_payload(), 1 << 20), Duration::from_secs(3600));
-        Self { _broker: broker, _dir: dir, effects, stop: CancellationToken::new() }
+        let broker = TestBroker::start().await;
+        let effects = broker.effects().await;
+        Self { _broker: broker, effects, stop: CancellationToken::new() }
     }
 
     fn sweep(&self) {
@@ -195,4 +183,26 @@ async fn a_sweep_waits_while_another_holds_the_lease_and_takes_over_when_that_on
         assert!(Instant::now() < until, "nobody took over");
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn the_timers_of_a_work_queue_are_shown_a_page_at_a_time() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit().await;
+    let nats = rig.effects.nats();
+    for branch in 0..3 {
+        let token = Token::Branch(sluice_shared::domain::id::BranchId(branch + 1));
+        let address = JobSubject { token, ..Effects::address(&receipt.job, &receipt.record, Token::Deadline).unwrap() };
+        let at = clock::now().after(Duration::from_secs(3600));
+        nats.move_chain(&address, When::Later(at), 1, 0).await.unwrap();
+    }
+    let (stream, queue) = (nats.topology().jobs_stream(0), &receipt.record.branches[0].queue);
+    let filter = nats.topology().later_filter(0, queue);
+    let first = nats.shown(&stream, &filter, 1, 3).await.unwrap();
+    let rest = nats.shown(&stream, &filter, first[2].sequence + 1, 3).await.unwrap();
+    let end = nats.shown(&stream, &filter, rest[0].sequence + 1, 3).await.unwrap();
+    // The deadline of the job, and the three above.
+    assert_eq!((first.len(), rest.len(), end.len()), (3, 1, 0));
+    assert!(first.iter().all(|timer| timer.header("Nats-Schedule").is_some_and(|at| at.starts_with("@at "))));
+    assert!(first[0].subject.ends_with(".deadline") && rest[0].subject.ends_with(".3"));
 }

@@ -9,7 +9,6 @@ use sluice_shared::domain::outcome::{Answer, Content, ErrorKind};
 use sluice_shared::domain::record::{BranchState, Record};
 use sluice_shared::effects::{Effects, Handled, JobMessage, Seen, Unfinished};
 use sluice_shared::nats::ack::InHand;
-use sluice_shared::nats::dead::{DeadKind, DeadLetter};
 use sluice_shared::telemetry::Metrics;
 
 use crate::message::{LEAVE_TO_NEWER, Strange, TRY_AGAIN};
@@ -114,16 +113,7 @@ impl Handler {
     /// Keeps a message as a dead letter, then acks it. Where that fails it is not acked and comes again.
     async fn set_aside(&self, in_hand: &InHand, reason: &str) {
         tracing::error!(subject = in_hand.subject(), reason, "a message is set aside");
-        let nats = self.effects.nats();
-        let subject = in_hand.subject().strip_prefix(nats.prefix()).unwrap_or(in_hand.subject());
-        let letter = DeadLetter {
-            kind: DeadKind::Message,
-            tenant: "_",
-            name: format!("{}.{}", subject.trim_start_matches('.'), in_hand.sequence()),
-            reason,
-            payload: in_hand.payload().clone(),
-        };
-        match nats.set_aside(letter).await {
+        match self.effects.nats().set_message_aside(in_hand, reason).await {
             Ok(_) => {
                 self.metrics.set_aside();
                 in_hand.ack().await;

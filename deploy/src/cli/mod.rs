@@ -4,7 +4,7 @@ mod args;
 pub(crate) mod configuration;
 mod failure;
 mod role;
-mod stop;
+pub(crate) mod stop;
 mod up;
 
 use std::io::Write as _;
@@ -21,6 +21,7 @@ use args::{Cli, Command};
 pub(crate) use failure::Failure;
 
 use crate::broker::guard;
+use crate::demo;
 use crate::roles::Role;
 
 /// The whole program: reads the command line, runs what it asks for, says why it failed.
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     let ended = match command {
         Command::Up(args) => Box::pin(up::up(args)).await,
+        Command::Demo(args) => Box::pin(demo::demo(args.json)).await,
         Command::Gateway(args) => role::gateway(args).await,
         Command::Worker(args) => role::behind_the_door(Role::Worker, args).await,
         Command::Delivery(args) => role::behind_the_door(Role::Delivery, args).await,
@@ -48,12 +50,12 @@ async fn run(command: Command) -> ExitCode {
 }
 
 /// Prints what was asked for. A reader that went away does not end us.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Starts log lines, as configured. A process that has them already keeps its own.
-fn start_log(config: &Config) -> Result<(), Failure> {
+pub(crate) fn start_log(config: &Config) -> Result<(), Failure> {
     match telemetry::init(&config.log) {
         Ok(()) | Err(LogError::Already) => Ok(()),
         Err(error @ LogError::Filter { .. }) => Err(Failure::Usage(error.into())),

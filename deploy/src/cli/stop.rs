@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks everything to finish, the second ends the process at once.
 
+use std::future::Future;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +25,14 @@ pub(crate) fn on_signal() -> io::Result<CancellationToken> {
         std::process::exit(INTERRUPTED);
     });
     Ok(token)
+}
+
+/// What comes first: the end of this, or the wish to stop.
+pub(crate) async fn unless_stopped<T>(stop: &CancellationToken, doing: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = doing => Some(done),
+        () = stop.cancelled() => None,
+    }
 }
 
 async fn either(interrupt: &mut Signal, terminate: &mut Signal) {

@@ -1,6 +1,5 @@
 //! `sluice up`: broker and all roles in one process tree, on loopback, with everything kept in one directory.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::UpArgs;
 use super::failure::Failure;
-use super::{configuration, say, start_log, stop};
+use super::stop::{self, unless_stopped};
+use super::{configuration, say, start_log};
 use crate::broker::{Broker, BrokerOptions, SyncInterval};
 use crate::roles::{Ground, Roles};
 
@@ -143,14 +143,6 @@ fn data_dir() -> Result<PathBuf, Failure> {
         .or_else(|| set("HOME").map(|home| home.join(".local").join("share")))
         .map(|dir| dir.join("sluice"))
         .ok_or_else(|| Failure::Usage(anyhow!("there is no HOME to keep data in: say where with --data DIR")))
-}
-
-/// What comes first: the end of this, or the wish to stop.
-async fn unless_stopped<T>(shutdown: &CancellationToken, doing: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        done = doing => Some(done),
-        () = shutdown.cancelled() => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,28 +1,131 @@
-//! The HTTP interface: routes, and serving them on a listener. Handlers are one resource a file.
+//! The HTTP interface: what there is under which path. Handlers are one resource a file.
+//!
+//! Invariant: every answer that is an error is problem details, and no state about jobs is held here.
 
+mod admin;
+mod batch;
+mod body;
+mod events;
+mod guard;
 mod jobs;
 mod problem;
+mod query;
+mod server;
 
 use std::io;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
+use sluice_shared::config;
+use sluice_shared::nats::Nats;
+use sluice_shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::jobs::Jobs;
+use crate::problem::Problem;
 
-/// Answers on this listener until told to stop, then lets what is in flight end. `max_body` is in bytes.
+/// What every handler has at hand.
+#[derive(Clone)]
+struct Http {
+    jobs: Jobs,
+    settings: Arc<config::Gateway>,
+    metrics: Metrics,
+    /// Ends what waits.
+    stop: CancellationToken,
+    /// What goes on although its client may have left.
+    begun: TaskTracker,
+}
+
+/// Answers on this listener until told to stop. Then long polls and event streams end at once, and what else is in
+/// flight within `gateway.grace`.
 ///
 /// # Errors
 /// Where the listener fails.
-pub async fn serve(listener: TcpListener, jobs: Jobs, max_body: usize, stop: CancellationToken) -> io::Result<()> {
-    let routes = Router::new()
+pub async fn serve(
+    listener: TcpListener,
+    jobs: Jobs,
+    settings: &config::Gateway,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let (grace, begun) = (settings.grace, TaskTracker::new());
+    let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone());
+    let settings = Arc::new(settings.clone());
+    let http = Http { jobs, settings, metrics, stop: stop.clone(), begun: begun.clone() };
+    server::run(listener, complete(api(http).merge(admin)), grace, begun, stop).await
+}
+
+/// `/metrics`, `/healthz` and `/readyz` alone, for a role that serves nothing else.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve_admin(
+    listener: TcpListener,
+    nats: Nats,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    server::run(listener, complete(admin::routes(nats, metrics)), admin::GRACE, TaskTracker::new(), stop).await
+}
+
+fn api(http: Http) -> Router {
+    Router::new()
         .route("/v1/jobs", post(jobs::submit))
+        .route("/v1/jobs/batch", post(batch::submit))
         .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
-        .route("/healthz", get(async || "ok\n"))
-        .layer(DefaultBodyLimit::max(max_body))
-        .with_state(jobs);
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+        .route("/v1/jobs/{id}/events", get(events::follow))
+        .with_state(http)
+}
+
+/// With answers for what is not there and what goes wrong.
+fn complete(routes: Router) -> Router {
+    let no_route = async || Problem::new(StatusCode::NOT_FOUND, "no_such_route", "there is nothing under this path");
+    let no_method = async || {
+        let detail = "this path does not take this method; those it takes are in the `allow` header";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    };
+    routes.fallback(no_route).method_not_allowed_fallback(no_method).layer(from_fn(guard::catch_panics))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    async fn break_off() -> StatusCode {
+        panic!("what nobody should see")
+    }
+
+    async fn ask(listener: &str, path: &str) -> String {
+        let mut connection = TcpStream::connect(listener).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_request_and_tells_nobody_why() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap().to_string(), CancellationToken::new());
+        let routes = complete(Router::new().route("/break", get(break_off)).route("/", get(async || "well")));
+        let grace = Duration::from_secs(5);
+        let serving = tokio::spawn(server::run(listener, routes, grace, TaskTracker::new(), stop.clone()));
+        let answer = ask(&address, "/break").await;
+        assert!(answer.starts_with("HTTP/1.1 500") && answer.contains(r#""code":"internal""#), "{answer}");
+        assert!(!answer.contains("nobody"), "{answer}");
+        assert!(ask(&address, "/").await.ends_with("well"));
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+    }
 }

@@ -3,31 +3,57 @@
 //! Knows nothing of HTTP. Invariant: nothing about a job is held here; every answer is read from the broker.
 
 mod body;
+mod follow;
+mod keep_events;
+mod place;
 mod read;
 mod status;
+mod storage;
 mod submit;
+mod timeline;
 mod webhooks;
 
 use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::effects::{CancelError, Cancelled, Effects};
+use tokio_util::sync::CancellationToken;
 
 pub use body::{BranchBody, BranchStatus, JobBody, LastBody, WebhookBody};
+pub use follow::{Follower, Next};
+pub use place::{NoPlace, Place};
 pub use read::GetError;
 pub use status::Status;
+pub use storage::{LOOK_EVERY, Storage};
 pub use submit::{ReceiptBody, Refusal, counted};
+pub use timeline::Told;
 pub use webhooks::WebhookStatus;
 
 /// The operations. Cheap to clone.
 #[derive(Clone)]
 pub struct Jobs {
     effects: Effects,
+    storage: Storage,
 }
 
 impl Jobs {
-    /// The operations through these effects.
+    /// The operations through these effects; jobs are taken as long as the broker has room.
     #[must_use]
     pub fn new(effects: Effects) -> Self {
-        Self { effects }
+        Self { effects, storage: Storage::default() }
+    }
+
+    /// The same, and until told to stop what they rely on is looked after: new jobs are refused above `watermark`, a
+    /// share of the broker's storage, and the stream of events is made again where it is lost.
+    #[must_use]
+    pub fn start(effects: Effects, watermark: f64, stop: &CancellationToken) -> Self {
+        keep_events::keep_events(effects.nats(), stop.clone());
+        let storage = Storage::watch(effects.nats(), watermark, LOOK_EVERY, stop.clone());
+        Self { effects, storage }
+    }
+
+    /// The same operations, refusing new jobs where this storage is full.
+    #[must_use]
+    pub fn within(self, storage: Storage) -> Self {
+        Self { storage, ..self }
     }
 
     /// What it takes to act on jobs.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sluice_shared::clock;
-use sluice_shared::domain::id::Tenant;
+use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::domain::submission::{self, Faults, Limits};
 use sluice_shared::effects::{Receipt, Submission, SubmitError};
 use sluice_shared::telemetry::Submitted;
@@ -39,6 +39,9 @@ pub enum Refusal {
     /// The key beside the job is another than the one in it.
     #[error("the key beside the job and its `idempotent_key` differ: give one, or the same twice")]
     TwoKeys,
+    /// The broker's storage is above the watermark.
+    #[error("the broker's storage is nearly full, and kept for the jobs that were accepted: try again later")]
+    StorageFull,
     /// It could not be stored.
     #[error(transparent)]
     NotTaken(#[from] SubmitError),
@@ -61,9 +64,21 @@ impl Jobs {
         let max_payload = u64::try_from(nats.max_payload()).unwrap_or(u64::MAX);
         let job = submission::read(json, &Limits::new(max_payload, clock::now(), nats.prefix(), tenant))?;
         let key = choose_key(key, job.idempotent_key.as_deref())?;
+        if self.storage.is_full() && !self.is_known(tenant, &key).await {
+            return Err(Refusal::StorageFull);
+        }
         let traceparent = Some(trace(traceparent.as_deref()).to_string());
         let submission = Submission { tenant: tenant.clone(), key, job, traceparent };
-        Ok(Box::pin(self.effects().submit(submission)).await?)
+        let submitted = Box::pin(self.effects().submit(submission)).await;
+        if matches!(submitted, Err(SubmitError::NoRoom)) {
+            self.storage.found_no_room();
+        }
+        Ok(submitted?)
+    }
+
+    /// Whether the key names a job: its repeat takes no room.
+    async fn is_known(&self, tenant: &Tenant, key: &str) -> bool {
+        self.record(tenant, &JobId::derive(tenant, key)).await.is_ok()
     }
 }
 
@@ -85,9 +100,10 @@ pub fn counted(submitted: &Result<Receipt, Refusal>) -> Submitted {
         Ok(receipt) if receipt.duplicate => Submitted::Duplicate,
         Ok(_) => Submitted::Accepted,
         Err(Refusal::NotTaken(SubmitError::Conflict { .. })) => Submitted::Conflict,
-        Err(Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. } | SubmitError::Refused(_))) => {
-            Submitted::Unavailable
-        }
+        Err(
+            Refusal::StorageFull
+            | Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. } | SubmitError::Refused(_)),
+        ) => Submitted::Unavailable,
         Err(
             Refusal::Invalid(_)
             | Refusal::InvalidKey

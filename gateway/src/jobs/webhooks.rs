@@ -57,14 +57,19 @@ impl Jobs {
         if record.outcome.is_none() || record.webhooks.is_empty() {
             return Vec::new();
         }
-        let nats = self.effects().nats();
-        let bucket = nats.bucket::<Deliveries>(&nats.topology().deliveries_bucket());
-        let key = format!("{job}.{}", record.incarnation);
-        match within(bucket.get(&key)).await {
-            Some(Some(entry)) => entry.value.webhooks.iter().map(WebhookStatus::from).collect(),
+        match self.entry(job, record).await {
+            Some(Some(entry)) => entry,
             Some(None) => self.without_entry(job, record).await,
             None => Vec::new(),
         }
+    }
+
+    /// What the entry says; no entry, or no answer in time.
+    async fn entry(&self, job: &JobId, record: &Record) -> Option<Option<Vec<WebhookStatus>>> {
+        let nats = self.effects().nats();
+        let bucket = nats.bucket::<Deliveries>(&nats.topology().deliveries_bucket());
+        let entry = within(bucket.get(&Deliveries::key(job, &record.incarnation))).await?;
+        Some(entry.map(|entry| entry.value.webhooks.iter().map(WebhookStatus::from).collect()))
     }
 
     async fn without_entry(&self, job: &JobId, record: &Record) -> Vec<WebhookStatus> {
@@ -72,6 +77,14 @@ impl Jobs {
         let newest = join_all(newest).await;
         let untold = newest.iter().any(Option::is_none);
         let handled = untold && self.result_is_handled(job, record).await;
+        if handled {
+            // What was not delivered was written down before the result was let go, maybe since the first look.
+            match self.entry(job, record).await {
+                Some(Some(entry)) => return entry,
+                Some(None) => {}
+                None => return Vec::new(),
+            }
+        }
         newest.iter().map(|event| WebhookStatus::told_by(event.as_ref(), handled)).collect()
     }
 

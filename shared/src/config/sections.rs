@@ -196,7 +196,7 @@ pub struct Delivery {
     pub timeout: Duration,
     /// Posts in flight to one endpoint, for each process.
     pub per_endpoint: usize,
-    /// Results in hand, at most.
+    /// Results, and webhooks that are tried again, in hand at most.
     pub concurrency: usize,
     /// When a webhook that failed is tried again, after each failure in turn.
     pub retry: Vec<Pause>,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::event::What;
+use super::id::{Incarnation, JobId};
 use super::result::JobResult;
 use crate::clock::Millis;
 
@@ -264,6 +265,12 @@ impl Try {
 }
 
 impl Deliveries {
+    /// Where they stand in their bucket.
+    #[must_use]
+    pub fn key(job: &JobId, incarnation: &Incarnation) -> String {
+        format!("{job}.{incarnation}")
+    }
+
     /// Before anything was tried.
     #[must_use]
     pub fn untried(result: &JobResult) -> Self {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::SHORTEST_TIMER;
 use super::id::{BranchId, Token};
-use super::outcome::{Answer, Content, ErrorKind, Status};
+use super::outcome::{Answer, Content, ErrorKind, Outcome, Status};
 use super::record::{BranchState, Record};
 use crate::clock::Millis;
 
@@ -155,13 +155,35 @@ pub fn between(old: &Record, new: &Record, now: Millis) -> Vec<Event> {
     if old.outcome.is_none()
         && let Some(outcome) = &new.outcome
     {
-        let winner = match (outcome.status, outcome.winner) {
-            (Status::Success, Token::Branch(branch)) => Some(branch),
-            (Status::Success | Status::Failed | Status::Cancelled, _) => None,
-        };
-        events.push(What::Settled { status: outcome.status, winner });
+        events.push(settled(outcome));
     }
     events.into_iter().map(|what| Event { at: now, what }).collect()
+}
+
+/// What a record by itself says has happened, oldest first, for those who have lost the events: of each branch only the
+/// last answer.
+#[must_use]
+pub fn so_far(record: &Record) -> Vec<Event> {
+    let mut events = vec![Event { at: record.accepted_at, what: What::Accepted }];
+    for (branch, one) in record.numbered() {
+        let started = one.started_at.filter(|_| branch != BranchId::OWN);
+        events.extend(started.map(|at| Event { at, what: What::Started { branch } }));
+        let last = one.last.as_ref();
+        events.extend(last.map(|last| Event { at: last.at, what: answered(branch, last, &one.state, last.at) }));
+    }
+    let overdue = record.overdue_at.filter(|_| record.overdue);
+    events.extend(overdue.map(|at| Event { at, what: What::Overdue }));
+    events.extend(record.outcome.as_ref().map(|outcome| Event { at: outcome.at, what: settled(outcome) }));
+    events.sort_by_key(|event| event.at);
+    events
+}
+
+fn settled(outcome: &Outcome) -> What {
+    let winner = match (outcome.status, outcome.winner) {
+        (Status::Success, Token::Branch(branch)) => Some(branch),
+        (Status::Success | Status::Failed | Status::Cancelled, _) => None,
+    };
+    What::Settled { status: outcome.status, winner }
 }
 
 fn answered(branch: BranchId, answer: &Answer, state: &BranchState, now: Millis) -> What {

@@ -104,6 +104,13 @@ impl JobId {
         Self(format!("job_{}", BASE32.encode(&hash[..20])).into())
     }
 
+    /// What stands for a job where a submission was refused; no job has such a name. `name` tells it from all others.
+    #[must_use]
+    pub fn refused(name: &str) -> Self {
+        let hash = digest(&["refused", name]);
+        Self(format!("refused_{}", BASE32.encode(&hash[..20])).into())
+    }
+
     /// A number that spreads jobs evenly, for choosing the bucket that holds the record.
     #[must_use]
     pub fn spread(&self) -> u64 {
@@ -117,6 +124,12 @@ impl Incarnation {
     #[must_use]
     pub fn from_random(bits: u64) -> Self {
         Self(BASE32.encode(&bits.to_be_bytes()).into())
+    }
+
+    /// The life of what has only one: a submission that was refused.
+    #[must_use]
+    pub fn only() -> Self {
+        Self("0".into())
     }
 }
 
@@ -302,6 +315,16 @@ mod tests {
         assert_ne!(JobId::derive(&a, "k"), JobId::derive(&b, "k"));
         assert_ne!(JobId::derive(&a, "k"), JobId::derive(&a, "k2"));
         assert_eq!(JobId::derive(&a, "k").as_str().len(), 36);
+    }
+
+    #[test]
+    fn what_was_refused_has_a_name_that_no_job_has() {
+        let refused = JobId::refused("submit-1-2");
+        assert_eq!(refused, JobId::refused("submit-1-2"));
+        assert_ne!(refused, JobId::refused("submit-1-3"));
+        assert_eq!(refused.as_str().parse::<JobId>().unwrap(), refused);
+        assert!(!refused.as_str().starts_with("job_"));
+        assert_eq!(Incarnation::only().as_str().parse::<Incarnation>().unwrap(), Incarnation::only());
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{Incarnation, JobId, Tenant};
+use super::id::{BranchId, Incarnation, JobId, Tenant, Token};
 use super::job::{Job, JsonText, Webhook};
-use super::outcome::{BranchAnswer, Outcome, Status};
+use super::outcome::{BranchAnswer, Outcome, Reason, Status};
 use super::record::Record;
+use super::submission::Salvage;
 use crate::clock::Millis;
 
 /// An outcome on its way to those who wait for it.
@@ -35,6 +36,25 @@ pub struct JobResult {
     pub follow_up: Option<(FollowUp, Box<Job>)>,
     /// The trace it belongs to.
     pub traceparent: Option<String>,
+}
+
+/// A submission that was refused, and what of it can still be used to tell its sender.
+#[derive(Clone, Debug)]
+pub struct RefusedSubmission {
+    /// What tells it from all others, the same however often it is refused.
+    pub name: String,
+    /// Who submitted it.
+    pub tenant: Tenant,
+    /// The key that it would have had, where it does not say one itself.
+    pub key: String,
+    /// When it was submitted.
+    pub submitted_at: Millis,
+    /// When it was refused.
+    pub refused_at: Millis,
+    /// What is wrong with it; names no header, body or URL.
+    pub why: String,
+    /// What of it is valid by itself.
+    pub salvage: Salvage,
 }
 
 /// Which of its follow-ups a job submits.
@@ -85,6 +105,33 @@ impl JobResult {
         })
     }
 
+    /// The result of a submission that was refused: it fails without having been a job, so it takes no key and has no
+    /// record. Of a quorum, one that votes is asked for.
+    #[must_use]
+    pub fn refused(submission: RefusedSubmission) -> Self {
+        let RefusedSubmission { name, tenant, key, submitted_at, refused_at, why, salvage } = submission;
+        Self {
+            job: JobId::refused(&name),
+            tenant,
+            key: salvage.key.unwrap_or(key),
+            incarnation: Incarnation::only(),
+            accepted_at: submitted_at,
+            outcome: Outcome {
+                status: Status::Failed,
+                reason: Some(Reason::Refused(why)),
+                winner: Token::Branch(BranchId::OWN),
+                at: refused_at,
+                answer: None,
+            },
+            branches: Vec::new(),
+            metadata: salvage.metadata,
+            webhook_quorum: u16::from(salvage.webhooks.iter().any(|webhook| webhook.has_quorum_vote)),
+            webhooks: salvage.webhooks,
+            follow_up: None,
+            traceparent: None,
+        }
+    }
+
     /// The id of a webhook's event, the same each time it is posted: `<job>.<incarnation>.<n>`.
     #[must_use]
     pub fn event_id(&self, webhook: usize) -> String {
@@ -97,5 +144,36 @@ impl Record {
     #[must_use]
     pub fn last_answers(&self) -> Vec<BranchAnswer> {
         self.numbered().map(|(branch, one)| BranchAnswer { branch, answer: one.last.clone() }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "what cannot be serialised fails the test")]
+
+    use super::*;
+    use crate::domain::payload::WebhookBody;
+
+    #[test]
+    fn the_result_of_a_refused_submission_tells_its_sender_what_is_wrong() {
+        let webhook = Webhook { url: "nats:my.outcomes".into(), regions: Vec::new(), has_quorum_vote: true };
+        let metadata = Some(JsonText(r#"{"order":7}"#.into()));
+        let result = JobResult::refused(RefusedSubmission {
+            name: "submit-1-2".into(),
+            tenant: Tenant::default(),
+            key: "submit-1-2".into(),
+            submitted_at: Millis(1),
+            refused_at: Millis(2),
+            why: "`url` must be given".into(),
+            salvage: Salvage { webhooks: vec![webhook], metadata, key: Some("mine".into()) },
+        });
+        let body = serde_json::to_value(WebhookBody::new(&result, 0, 1)).unwrap();
+        let job = JobId::refused("submit-1-2");
+        let expected = serde_json::json!({
+            "job_id": job, "idempotent_key": "mine", "status": "failed", "reason": "refused",
+            "detail": "`url` must be given", "settled_at": 2, "response": null, "metadata": {"order": 7},
+            "delivery": {"id": format!("{job}.0.0"), "attempt": 1},
+        });
+        assert_eq!((body, result.webhook_quorum), (expected, 1));
     }
 }

@@ -105,9 +105,18 @@ impl Effects {
 
     async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
         let result = JobResult::of(job, record).ok_or(NotDone::Incomplete)?;
+        self.hand_to_delivery(&result).await
+    }
+
+    /// Publishes a result to the delivery service, until it is certain. Repeating it is harmless: the broker stores it
+    /// once within its window, and webhooks are told apart by their ids.
+    ///
+    /// # Errors
+    /// Where it may not have been stored.
+    pub async fn hand_to_delivery(&self, result: &JobResult) -> Result<(), NotDone> {
         let mut headers = HeaderMap::new();
-        headers.insert(MESSAGE_ID, format!("{job}.{}", record.incarnation));
-        let (subject, payload) = (self.nats.topology().result(&record.tenant, job), wire::encode(&result));
+        headers.insert(MESSAGE_ID, format!("{}.{}", result.job, result.incarnation));
+        let (subject, payload) = (self.nats.topology().result(&result.tenant, &result.job), wire::encode(result));
         let mut last = PublishError::Unknown;
         for again in 0..TRIES {
             match self.nats.publish(subject.clone(), headers.clone(), payload.clone()).await {

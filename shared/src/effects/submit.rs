@@ -20,6 +20,7 @@ use crate::nats::publish::PublishError;
 use crate::nats::read::ReadError;
 use crate::nats::records::Found;
 use crate::queues::QueueSpec;
+use crate::telemetry::Submitted;
 
 /// How often the creation of a record is looked into before its fate counts as unknown.
 const TRIES: u32 = 10;
@@ -153,15 +154,16 @@ impl Effects {
         Ok(Receipt { job, duplicate: record.incarnation != mine.incarnation, record })
     }
 
-    /// The job to submit when its parent has ended. A follow-up that can never be taken is dropped, with a word in the
-    /// log: it was valid when its parent was accepted, so this does not happen but for a broker with new limits.
+    /// The job to submit when its parent has ended, and what became of it; `None` where there is none. A follow-up that
+    /// can never be taken is dropped, with a word in the log: it was valid when its parent was accepted, so this does not
+    /// happen but for a broker with new limits.
     ///
     /// # Errors
     /// Where it may not have been taken.
-    pub async fn submit_result_follow_up(&self, result: &JobResult) -> Result<(), NotDone> {
-        let Some((which, job)) = &result.follow_up else { return Ok(()) };
-        self.follow_up(&result.tenant, which.key(&result.job, &result.incarnation), job, result.traceparent.clone())
-            .await
+    pub async fn submit_result_follow_up(&self, result: &JobResult) -> Result<Option<Submitted>, NotDone> {
+        let Some((which, job)) = &result.follow_up else { return Ok(None) };
+        let key = which.key(&result.job, &result.incarnation);
+        self.follow_up(&result.tenant, key, job, result.traceparent.clone()).await.map(Some)
     }
 
     pub(super) async fn submit_follow_up(
@@ -171,7 +173,8 @@ impl Effects {
         record: &Record,
         job: &Job,
     ) -> Result<(), NotDone> {
-        self.follow_up(&record.tenant, which.key(parent, &record.incarnation), job, record.traceparent.clone()).await
+        let key = which.key(parent, &record.incarnation);
+        self.follow_up(&record.tenant, key, job, record.traceparent.clone()).await.map(|_| ())
     }
 
     async fn follow_up(
@@ -180,10 +183,10 @@ impl Effects {
         key: String,
         job: &Job,
         traceparent: Option<String>,
-    ) -> Result<(), NotDone> {
+    ) -> Result<Submitted, NotDone> {
         let submission = Submission { tenant: tenant.clone(), key, job: job.clone(), traceparent };
         match Box::pin(self.submit(submission)).await {
-            Ok(_) => Ok(()),
+            Ok(receipt) => Ok(if receipt.duplicate { Submitted::Duplicate } else { Submitted::Accepted }),
             Err(error @ (SubmitError::NoRoom | SubmitError::Unknown { .. })) => Err(NotDone::FollowUp(Box::new(error))),
             Err(
                 error @ (SubmitError::Conflict { .. }
@@ -192,7 +195,8 @@ impl Effects {
                 | SubmitError::Refused(_)),
             ) => {
                 tracing::error!(%error, "a follow-up can never be submitted and is dropped");
-                Ok(())
+                let conflict = matches!(error, SubmitError::Conflict { .. });
+                Ok(if conflict { Submitted::Conflict } else { Submitted::Refused })
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::Request;
 use async_nats::jetstream::message::{AckKind, Message};
+use async_nats::{HeaderMap, Request};
 use bytes::Bytes;
 
 use super::pull::Generation;
@@ -60,6 +60,12 @@ impl InHand {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.message.headers.as_ref()?.get(name).map(|value| value.as_str())
+    }
+
+    /// Its headers, if it has any.
+    #[must_use]
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.message.headers.as_ref()
     }
 
     /// Its sequence in the stream.

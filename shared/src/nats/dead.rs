@@ -3,10 +3,13 @@
 //! The payload is the thing itself as it was, so that it can be tried again; the headers say why. One subject holds one
 //! letter: setting the same thing aside twice keeps it once.
 
+use std::borrow::Cow;
+
 use async_nats::HeaderMap;
 use bytes::Bytes;
 
 use super::Nats;
+use super::ack::InHand;
 use super::guarded::{Moved, NotMoved};
 use super::publish::EXPECTED_LAST;
 use crate::clock;
@@ -17,6 +20,8 @@ pub const REASON: &str = "Sluice-Reason";
 pub const AT: &str = "Sluice-At";
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 2_000;
+/// Room for the headers beside what is kept, in bytes: four for each character of the reason, and the rest.
+const HEADERS: usize = 16 * 1024;
 
 /// What was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,21 +62,52 @@ pub struct DeadLetter<'a> {
 }
 
 impl Nats {
-    /// Keeps a dead letter, once for each name, until it is certain.
+    /// Keeps a dead letter, once for each name, until it is certain. What leaves no room for the headers is cut, and the
+    /// reason says so.
     ///
     /// # Errors
     /// Where the broker gave no answer for several seconds, has no room, or will not take it.
     pub async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<Moved, NotMoved> {
         let subject = self.topology().dead(letter.kind.as_str(), letter.tenant, &letter.name);
+        let (payload, reason) = fitting(&letter, self.max_payload());
         let mut headers = HeaderMap::new();
-        headers.insert(REASON, one_line(letter.reason));
+        headers.insert(REASON, one_line(&reason, LONGEST_REASON));
         headers.insert(AT, clock::now().to_string());
         headers.insert(EXPECTED_LAST, "0");
-        self.publish_until_certain(&subject, &headers, &letter.payload).await
+        self.publish_until_certain(&subject, &headers, &payload).await
     }
 }
 
-/// A header's value must be one line.
-fn one_line(reason: &str) -> String {
-    reason.chars().take(LONGEST_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect()
+impl Nats {
+    /// Keeps a message that nobody can handle, under its own subject and sequence, until it is certain.
+    ///
+    /// # Errors
+    /// As `set_aside`.
+    pub async fn set_message_aside(&self, message: &InHand, reason: &str) -> Result<Moved, NotMoved> {
+        let subject = message.subject().strip_prefix(self.prefix()).unwrap_or(message.subject());
+        self.set_aside(DeadLetter {
+            kind: DeadKind::Message,
+            tenant: "_",
+            name: format!("{}.{}", subject.trim_start_matches('.'), message.sequence()),
+            reason,
+            payload: message.payload().clone(),
+        })
+        .await
+    }
+}
+
+/// As much of the letter as fits into one message, and the reason.
+fn fitting<'a>(letter: &DeadLetter<'a>, max_payload: usize) -> (Bytes, Cow<'a, str>) {
+    let (size, room) = (letter.payload.len(), max_payload.saturating_sub(HEADERS));
+    if size <= room {
+        return (letter.payload.clone(), letter.reason.into());
+    }
+    let reason = format!("{} (of {size} bytes the first {room} are kept)", letter.reason);
+    (letter.payload.slice(..room), reason.into())
+}
+
+/// Text as the value of a header, which must be one line: at most `longest` characters of it.
+#[must_use]
+pub fn one_line(text: &str, longest: usize) -> String {
+    text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,6 +1,6 @@
 //! Heads of a stream's messages: subject, sequence, time and headers without payloads, many in one request.
 //!
-//! For those who look through a stream slowly, such as the sweep. Reads whatever replica leads the consumer, so it may be
+//! For those who look through a bucket slowly, such as the sweep; into a work queue no second consumer may look. Reads whatever replica leads the consumer, so it may be
 //! behind: what it shows is a place to look, never the truth.
 
 use std::time::Duration;

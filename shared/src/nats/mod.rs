@@ -2,11 +2,13 @@
 //! confirmed acks. The only place that matches NATS error kinds.
 
 pub mod ack;
+pub mod batch;
 pub mod bucket;
 mod connect;
 pub mod dead;
 pub mod deliveries;
 pub mod guarded;
+pub mod hand_over;
 pub mod heads;
 pub mod publish;
 pub mod pull;

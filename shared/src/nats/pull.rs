@@ -99,7 +99,20 @@ impl Puller {
     /// # Errors
     /// Where the connection is closed for good.
     pub async fn request(&mut self, batch: usize, expires: Duration) -> Result<(), PullError> {
-        let body = format!(r#"{{"batch":{batch},"expires":{}}}"#, expires.as_nanos());
+        self.send(batch, format!(r#"{{"batch":{batch},"expires":{}}}"#, expires.as_nanos()), expires).await
+    }
+
+    /// The same for messages that may be large: not more than so many bytes come, subjects and headers included. Leave
+    /// room for the largest message there can be, or the request is over at once as long as that is the next.
+    ///
+    /// # Errors
+    /// Where the connection is closed for good.
+    pub async fn request_within(&mut self, batch: usize, bytes: usize, expires: Duration) -> Result<(), PullError> {
+        let body = format!(r#"{{"batch":{batch},"max_bytes":{bytes},"expires":{}}}"#, expires.as_nanos());
+        self.send(batch, body, expires).await
+    }
+
+    async fn send(&mut self, batch: usize, body: String, expires: Duration) -> Result<(), PullError> {
         self.nats
             .client()
             .publish_with_reply(self.request_subject.clone(), self.inbox.clone(), body.into())
@@ -123,11 +136,16 @@ impl Puller {
             match message.status {
                 None => {
                     self.outstanding = self.outstanding.saturating_sub(1);
+                    // Large messages can take longer than the request stands; what comes is not silence.
+                    self.until = self.until.max(Instant::now() + SILENCE);
                     if let Some(in_hand) = self.in_hand(message) {
                         return Pulled::Message(Box::new(in_hand));
                     }
                 }
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
+                // Said after the last message of a request with a limit of bytes: counted already, and by now perhaps
+                // another request stands.
+                Some(_) if message.description.as_deref() == Some("Batch Completed") => {}
                 Some(status) => return self.ended(status, message.description.as_deref().unwrap_or_default()),
             }
         }
@@ -160,7 +178,7 @@ impl Puller {
         let gone = match status.as_u16() {
             404 | 408 => return Pulled::Over,
             // The request asked for what the consumer cannot give right now; asking again is right.
-            409 if description.contains("maxwaiting") || description.contains("completed") => return Pulled::Over,
+            409 if ["maxwaiting", "maxbytes"].iter().any(|word| description.contains(word)) => return Pulled::Over,
             409 => description.contains("consumer deleted") || description.contains("not found"),
             503 => true,
             _ => false,

@@ -50,11 +50,12 @@ struct Counts {
     healed: Family<One, Counter>,
     nats_seconds: Timed,
     nats_repeats: Family<One, Counter>,
+    clients_waiting: Gauge,
 }
 
-/// A call that is on the wire, counted as such until this is dropped.
+/// A call that is on the wire, or a client that waits: counted as such until this is dropped.
 #[derive(Debug)]
-#[must_use = "the call counts as ended when this is dropped"]
+#[must_use = "it counts as ended when this is dropped"]
 pub struct InFlight(Gauge);
 
 impl Drop for InFlight {
@@ -101,6 +102,12 @@ impl Metrics {
                 || Histogram::new(BROKER_SECONDS),
             ),
             nats_repeats: by::<Operation>(to, "nats_request_repeats", "Requests to the broker sent again"),
+            clients_waiting: add(
+                to,
+                "clients_waiting",
+                "Clients that wait for a job: long polls and event streams",
+                Gauge::default(),
+            ),
             registry,
         };
         Self(Arc::new(counts))
@@ -115,6 +122,12 @@ impl Metrics {
     pub fn attempt_started(&self) -> InFlight {
         self.0.in_flight.inc();
         InFlight(self.0.in_flight.clone())
+    }
+
+    /// Counts a client as waiting for a job until what is returned is dropped.
+    pub fn client_waits(&self) -> InFlight {
+        self.0.clients_waiting.inc();
+        InFlight(self.0.clients_waiting.clone())
     }
 
     /// Counts a call that ended, and how long it took.
@@ -230,64 +243,5 @@ fn submissions(registry: &mut Registry) -> Family<Two, Counter> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn has(metrics: &Metrics, line: &str) {
-        let text = metrics.encode();
-        assert!(text.lines().any(|one| one == line), "no line `{line}` in\n{text}");
-    }
-
-    #[test]
-    fn every_count_is_there_from_the_start() {
-        let metrics = Metrics::new();
-        has(&metrics, "sluice_jobs_submitted_total{via=\"follow_up\",outcome=\"unavailable\"} 0");
-        has(&metrics, "sluice_jobs_settled_total{status=\"cancelled\"} 0");
-        has(&metrics, "sluice_attempts_in_flight 0");
-        has(&metrics, "# EOF");
-    }
-
-    #[test]
-    fn what_is_counted_is_shown_under_its_labels() {
-        let metrics = Metrics::new();
-        metrics.submitted(Via::Http, Submitted::Duplicate);
-        metrics.attempted(Class::Limited, Duration::from_millis(20));
-        metrics.settled(Status::Failed, Duration::from_secs(2));
-        metrics.dropped();
-        metrics.waited_at_gate(Duration::from_millis(2));
-        metrics.gate_closed();
-        metrics.set_aside();
-        metrics.webhook(Webhook::Retry, Duration::from_secs(3));
-        metrics.healed(Healed::Timer);
-        metrics.nats_request(Operation::Swap, Duration::from_micros(300), 2);
-        for line in [
-            "sluice_jobs_submitted_total{via=\"http\",outcome=\"duplicate\"} 1",
-            "sluice_attempts_total{answer=\"limited\"} 1",
-            "sluice_attempt_duration_seconds_bucket{le=\"0.025\",answer=\"limited\"} 1",
-            "sluice_jobs_settled_total{status=\"failed\"} 1",
-            "sluice_job_duration_seconds_sum{status=\"failed\"} 2.0",
-            "sluice_messages_dropped_total 1",
-            "sluice_gate_wait_seconds_count 1",
-            "sluice_gates_closed_total 1",
-            "sluice_messages_set_aside_total 1",
-            "sluice_webhooks_total{result=\"retry\"} 1",
-            "sluice_webhook_duration_seconds_sum{result=\"retry\"} 3.0",
-            "sluice_sweep_healed_total{what=\"timer\"} 1",
-            "sluice_nats_request_duration_seconds_count{operation=\"swap\"} 1",
-            "sluice_nats_request_repeats_total{operation=\"swap\"} 2",
-        ] {
-            has(&metrics, line);
-        }
-    }
-
-    #[test]
-    fn clones_count_together_and_a_call_is_in_flight_until_its_guard_is_dropped() {
-        let metrics = Metrics::new();
-        let (first, second) = (metrics.attempt_started(), metrics.clone().attempt_started());
-        has(&metrics, "sluice_attempts_in_flight 2");
-        drop(first);
-        has(&metrics, "sluice_attempts_in_flight 1");
-        drop(second);
-        has(&metrics, "sluice_attempts_in_flight 0");
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::stream::{
-    Config as Stream, ConsumerCreateStrictErrorKind, DiscardPolicy, RetentionPolicy, StorageType,
-};
+use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorKind};
 
 use super::names::{Settings, Topology};
 use crate::domain::id::QueueName;
@@ -16,10 +14,6 @@ use crate::queues::QueueEntry;
 /// The oldest nats-server that runs this: older ones corrupt schedules on recovery or stall consumers after deletes.
 pub const MIN_SERVER: (u64, u64) = (2, 15);
 
-/// Results published twice within this window are stored once.
-const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
-/// How long events are kept for timelines.
-const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long what came due may be in hand: it is handled in milliseconds.
 const DUE_ACK_WAIT: Duration = Duration::from_secs(15);
 /// A queue's consumer that nobody asked anything for so long removes itself: longer than its entry is kept without work.
@@ -88,19 +82,11 @@ impl Topology {
             self.make(nats, self.jobs(shard)).await?;
             self.create_due_consumer(nats, shard).await?;
         }
-        for stream in [self.results(), self.deliveries(), self.dead_letters(options), self.submissions(), self.events()]
-        {
+        for stream in [self.results(), self.deliveries(), self.dead_letters(options), self.submissions()] {
             self.make(nats, stream).await?;
         }
-        let fixed = [
-            (self.results_stream(), self.results_consumer(), self.results_filter()),
-            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), format!("{}.submit.>", self.prefix())),
-        ];
-        for (stream, consumer, filter) in fixed {
-            self.consume(nats, &stream, consumer, filter, options).await?;
-        }
-        Ok(())
+        self.create_events(nats).await?;
+        self.create_fixed_consumers(nats, options.ack_wait).await
     }
 
     /// Makes the consumer of a queue from what its entry says. One that is there already stays as it is.
@@ -145,6 +131,31 @@ impl Topology {
         self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
     }
 
+    /// Makes the stream of events, again where a restart of the broker has lost it with its memory.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_events(&self, nats: &Nats) -> Result<(), CreateError> {
+        self.make(nats, self.events()).await
+    }
+
+    /// Makes the consumers of results, deliveries and submissions, again where the broker lost one.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+        let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
+        let all_submissions = String::new(); // one filter has no room for two kinds of subjects
+        for (stream, consumer, filter) in [
+            (self.results_stream(), self.results_consumer(), self.results_filter()),
+            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
+            (self.submit_stream(), self.submit_consumer(), all_submissions),
+        ] {
+            self.consume(nats, &stream, consumer, filter, options).await?;
+        }
+        Ok(())
+    }
+
     /// The first start writes the settings, every later one compares.
     async fn agree(&self, nats: &Nats) -> Result<(), CreateError> {
         let bucket = nats.bucket::<Settings>(&self.queues_bucket());
@@ -187,105 +198,15 @@ impl Topology {
             num_replicas: usize::from(self.settings().replicas),
             ..pull::Config::default()
         };
-        let made = nats.jetstream().create_consumer_on_stream(config, stream).await;
-        made.map(|_| ())
-            .map_err(|e| CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&e) })
-    }
-
-    /// A bucket is a stream by the KV convention; made by hand because records may have no delete markers.
-    fn bucket(&self, name: &str) -> Stream {
-        Stream {
-            name: Self::stream_of(name),
-            subjects: vec![format!("$KV.{name}.>")],
-            max_messages_per_subject: 1,
-            discard: DiscardPolicy::New,
-            allow_direct: true,
-            allow_rollup: true,
-            deny_delete: false,
-            allow_message_ttl: true,
-            ..self.stream()
+        let Err(error) = nats.jetstream().create_consumer_on_stream(config, stream).await else { return Ok(()) };
+        let why = broker_error(&error);
+        // One that is there and cannot be changed is better than none. (Made within milliseconds of its predecessor's
+        // removal, a consumer loses its directory to that, and refuses changes until the next restart.)
+        if nats.jetstream().get_consumer_from_stream::<pull::Config, _, _>(name, stream).await.is_ok() {
+            tracing::warn!(stream, consumer = name, why, "a consumer stays as it was");
+            return Ok(());
         }
-    }
-
-    fn jobs(&self, shard: u16) -> Stream {
-        let prefix = self.prefix();
-        Stream {
-            name: self.jobs_stream(shard),
-            subjects: ["jobs", "later", "due"].map(|stage| format!("{prefix}.{stage}.{shard}.>")).to_vec(),
-            retention: RetentionPolicy::WorkQueue,
-            max_messages_per_subject: 1,
-            allow_message_schedules: true,
-            allow_message_ttl: true,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn results(&self) -> Stream {
-        Stream {
-            name: self.results_stream(),
-            subjects: vec![self.results_filter()],
-            retention: RetentionPolicy::WorkQueue,
-            duplicate_window: RESULT_DUPLICATES,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn deliveries(&self) -> Stream {
-        let prefix = self.prefix();
-        Stream {
-            name: self.deliveries_stream(),
-            subjects: vec![format!("{prefix}.deliveries.later.>"), format!("{prefix}.deliveries.due.>")],
-            retention: RetentionPolicy::WorkQueue,
-            max_messages_per_subject: 1,
-            allow_message_schedules: true,
-            allow_message_ttl: true,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn dead_letters(&self, options: Options) -> Stream {
-        Stream {
-            name: self.dead_stream(),
-            subjects: vec![format!("{}.dead.>", self.prefix())],
-            max_age: options.dead_letter_age,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn submissions(&self) -> Stream {
-        Stream {
-            name: self.submit_stream(),
-            subjects: vec![format!("{}.submit.>", self.prefix())],
-            retention: RetentionPolicy::WorkQueue,
-            ..self.stream()
-        }
-    }
-
-    fn events(&self) -> Stream {
-        Stream {
-            name: self.events_stream(),
-            subjects: vec![format!("{}.events.>", self.prefix())],
-            storage: StorageType::Memory,
-            max_age: EVENTS_AGE,
-            max_bytes: 256 << 20,
-            num_replicas: 1,
-            allow_direct: true,
-            ..self.stream()
-        }
-    }
-
-    fn stream(&self) -> Stream {
-        Stream {
-            storage: StorageType::File,
-            num_replicas: usize::from(self.settings().replicas),
-            max_messages: -1,
-            max_bytes: -1,
-            ..Stream::default()
-        }
+        Err(CreateError::Refused { asset: format!("consumer {name} on {stream}"), why })
     }
 }
 

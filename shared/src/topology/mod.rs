@@ -1,7 +1,9 @@
-//! Every stream, subject, consumer and bucket: named in `names`, created in `create`, nowhere else.
+//! Every stream, subject, consumer and bucket: named in `names`, described in `streams`, created in `create`, nowhere else.
 
 mod create;
 mod names;
+mod ready;
+mod streams;
 mod subject;
 
 pub use create::{CreateError, MIN_SERVER, Options};

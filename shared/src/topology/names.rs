@@ -215,10 +215,20 @@ impl Topology {
         format!("{}_SUBMIT", self.upper)
     }
 
-    /// Durable submissions of a tenant.
+    /// Durable submissions of a tenant; without its token, of the default one.
     #[must_use]
-    pub fn submit(&self, tenant: &Tenant) -> String {
-        format!("{}.submit.{tenant}", self.prefix())
+    pub fn submit(&self, tenant: Option<&Tenant>) -> String {
+        match tenant {
+            Some(tenant) => format!("{}.submit.{tenant}", self.prefix()),
+            None => format!("{}.submit", self.prefix()),
+        }
+    }
+
+    /// All durable submissions, those whose subject names no tenant properly too.
+    #[must_use]
+    pub fn submit_filters(&self) -> [String; 2] {
+        let default = self.submit(None);
+        [format!("{default}.>"), default]
     }
 
     /// The consumer of durable submissions.
@@ -239,10 +249,11 @@ impl Topology {
         format!("{}.events.{tenant}.{job}.{incarnation}.{}.{}", self.prefix(), what.about(), what.kind())
     }
 
-    /// All events of one life of a job.
+    /// All events of one life of a job, or of all its lives.
     #[must_use]
-    pub fn events_of(&self, tenant: &Tenant, job: &JobId, incarnation: &Incarnation) -> String {
-        format!("{}.events.{tenant}.{job}.{incarnation}.>", self.prefix())
+    pub fn events_of(&self, tenant: &Tenant, job: &JobId, life: Option<&Incarnation>) -> String {
+        let life = life.map_or("*", Incarnation::as_str);
+        format!("{}.events.{tenant}.{job}.{life}.>", self.prefix())
     }
 
     /// The events about one thing in one life of a job.
@@ -278,6 +289,12 @@ impl Topology {
             Some(tenant) => format!("{}.api.{operation}.{tenant}", self.prefix()),
             None => format!("{}.api.{operation}", self.prefix()),
         }
+    }
+
+    /// What stands in the place of the tenant in a subject that may end with one; nothing where it ends before.
+    #[must_use]
+    pub fn tenant_in<'a>(subject: &'a str, without: &str) -> Option<&'a str> {
+        subject.strip_prefix(without)?.strip_prefix('.')
     }
 
     // ---- KV by hand

@@ -5,10 +5,10 @@ use std::time::Duration;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::demand::When;
 use sluice_shared::domain::id::{QueueName, Token};
+use sluice_shared::nats::batch::Shown;
 use sluice_shared::nats::bucket::Written;
 use sluice_shared::nats::guarded::{Moved, Pointer};
 use sluice_shared::nats::publish::SCHEDULE;
-use sluice_shared::nats::read::Held;
 use sluice_shared::queues::{QueueEntry, QueueSpec};
 use sluice_shared::telemetry::Healed;
 use sluice_shared::topology::{JobSubject, Stage};
@@ -18,28 +18,33 @@ use time::format_description::well_known::Rfc3339;
 
 use super::round::{Round, Stopped};
 
-/// Timers of one queue that are looked at in one round, the oldest first: those are the ones that did not fire.
-const MOST_TIMERS: usize = 20_000;
+/// Timers that are looked at in one request.
+const PAGE: usize = 1_000;
 
 impl Round<'_> {
     /// Publishes timers again that a full disk swallowed; signals before chains.
     pub(super) async fn timers(&mut self, name: &QueueName, entry: &QueueEntry) -> Result<(), Stopped> {
-        let nats = self.effects.nats();
-        let stream = nats.topology().jobs_stream(entry.shard);
-        let filter = nats.topology().later_filter(entry.shard, name);
-        let heads = nats.heads(&stream, &filter, 1, MOST_TIMERS).await?;
-        let mut overdue: Vec<_> = heads.iter().filter(|head| self.is_overdue(head.header(SCHEDULE))).collect();
-        let is_chain = |subject: &str| {
-            JobSubject::parse(nats.prefix(), subject).is_ok_and(|(_, at)| matches!(at.token, Token::Branch(_)))
-        };
-        overdue.sort_by_key(|head| is_chain(&head.subject));
-        for head in overdue {
-            if let Some(held) = nats.newest(&stream, &head.subject).await? {
-                self.publish_again(&held).await?;
-            }
+        let topology = self.effects.nats().topology();
+        let (stream, filter) = (topology.jobs_stream(entry.shard), topology.later_filter(entry.shard, name));
+        let mut overdue = self.overdue(&stream, &filter).await?;
+        overdue.sort_by_key(|timer| is_chain(self.effects.nats().prefix(), &timer.subject));
+        for timer in overdue {
+            self.publish_again(&timer.subject, &timer.payload, timer.sequence).await?;
             self.pace().await?;
         }
-        self.pace().await
+        Ok(())
+    }
+
+    /// The timers that should have fired long ago. Reads pages, for no second consumer may look into a work queue.
+    pub(super) async fn overdue(&mut self, stream: &str, filter: &str) -> Result<Vec<Shown>, Stopped> {
+        let (mut from, mut overdue) = (1, Vec::new());
+        loop {
+            let page = self.effects.nats().shown(stream, filter, from, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(overdue) };
+            from = last.sequence + 1;
+            overdue.extend(page.into_iter().filter(|timer| self.is_overdue(timer.header(SCHEDULE))));
+            self.pace().await?;
+        }
     }
 
     /// Whether this schedule should have fired long ago.
@@ -49,12 +54,12 @@ impl Round<'_> {
     }
 
     /// A copy that expects the sequence of what it replaces: whoever moved the chain meanwhile is further on.
-    pub(super) async fn publish_again(&self, held: &Held) -> Result<(), Stopped> {
+    pub(super) async fn publish_again(&self, subject: &str, payload: &[u8], sequence: u64) -> Result<(), Stopped> {
         let nats = self.effects.nats();
-        let Ok((Stage::Later, address)) = JobSubject::parse(nats.prefix(), &held.subject) else { return Ok(()) };
-        let Ok(pointer) = wire::decode::<Pointer>(&held.payload) else { return Ok(()) };
+        let Ok((Stage::Later, address)) = JobSubject::parse(nats.prefix(), subject) else { return Ok(()) };
+        let Ok(pointer) = wire::decode::<Pointer>(payload) else { return Ok(()) };
         let soon = When::Later(clock::now().after(Duration::from_secs(1)));
-        if nats.move_chain(&address, soon, pointer.attempt, held.sequence).await? == Moved::Stored {
+        if nats.move_chain(&address, soon, pointer.attempt, sequence).await? == Moved::Stored {
             self.metrics.healed(Healed::Timer);
         }
         Ok(())
@@ -102,6 +107,10 @@ impl Round<'_> {
         }
         Ok(())
     }
+}
+
+fn is_chain(prefix: &str, subject: &str) -> bool {
+    JobSubject::parse(prefix, subject).is_ok_and(|(_, at)| matches!(at.token, Token::Branch(_)))
 }
 
 fn spec_of(entry: &QueueEntry) -> QueueSpec {

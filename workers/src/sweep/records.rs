@@ -85,7 +85,9 @@ impl Round<'_> {
                 None => {
                     without.insert(token);
                 }
-                Some(held) if self.is_overdue(held.header(SCHEDULE)) => self.publish_again(&held).await?,
+                Some(held) if self.is_overdue(held.header(SCHEDULE)) => {
+                    self.publish_again(&held.subject, &held.payload, held.sequence).await?;
+                }
                 Some(held) => self.keep_queue_of_work(seen, token, &held).await?,
             }
             self.pace().await?;

@@ -1,8 +1,7 @@
-//! `/metrics`, `/healthz` and `/readyz` of a role that serves nothing else.
+//! `/metrics`, `/healthz` and `/readyz`, of every role.
 //!
 //! Alive means that the process answers. Ready means that NATS answers and what the topology names is there.
 
-use std::io;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,16 +9,16 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sluice_shared::nats::Nats;
+use sluice_shared::nats::{Nats, broker_error};
 use sluice_shared::telemetry::Metrics;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 /// The media type of what Prometheus reads.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// How long NATS may take to show that it is there.
 const READY_WITHIN: Duration = Duration::from_secs(2);
+/// How long an answer that is being sent may take to end at a stop.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -28,19 +27,12 @@ struct Admin {
     metrics: Metrics,
 }
 
-/// Answers until told to stop.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    nats: Nats,
-    metrics: Metrics,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    let routes = Router::new()
+pub(super) fn routes(nats: Nats, metrics: Metrics) -> Router {
+    Router::new()
         .route("/metrics", get(show_metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
-        .with_state(Admin { nats, metrics });
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+        .with_state(Admin { nats, metrics })
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
@@ -48,10 +40,11 @@ async fn show_metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn readiness(State(admin): State<Admin>) -> (StatusCode, String) {
-    let stream = admin.nats.topology().results_stream();
-    match timeout(READY_WITHIN, admin.nats.jetstream().get_stream(&stream)).await {
-        Ok(Ok(_)) => (StatusCode::OK, "ready\n".to_owned()),
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("stream {stream}: {error}\n")),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("NATS did not answer within {READY_WITHIN:?}\n")),
+    let not_ready = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why);
+    match timeout(READY_WITHIN, admin.nats.topology().missing(&admin.nats)).await {
+        Ok(Ok(missing)) if missing.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(Ok(missing)) => not_ready(format!("NATS does not have {}\n", missing.join(", "))),
+        Ok(Err(error)) => not_ready(format!("NATS does not list its streams: {}\n", broker_error(&error))),
+        Err(_) => not_ready(format!("NATS did not answer within {READY_WITHIN:?}\n")),
     }
 }

@@ -1,0 +1,211 @@
+//! The durable intake: pulls submissions that clients have stored in the broker, and takes each in as a job.
+//!
+//! A submission is acknowledged after its job is stored, or after it has become a dead letter; its key is the same each
+//! time it is handed out, so whatever happens twice is one job. Invariant: never more in hand than `intake`, nor than some
+//! large messages' worth of bytes: what is more would only wait for its turn at the broker until that seems silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_shared::domain::id::Tenant;
+use sluice_shared::effects::SubmitError;
+use sluice_shared::nats::ack::InHand;
+use sluice_shared::nats::pull::{Generation, Pulled, Puller};
+use sluice_shared::nats::{Nats, broker_error};
+use sluice_shared::telemetry::{Metrics, Submitted, Via};
+use sluice_shared::topology::Topology;
+use tokio_util::sync::CancellationToken;
+
+use super::Options;
+use super::beside;
+use super::hands::Hands;
+use super::held::Held;
+use super::refuse::{NotTold, Refused};
+use crate::jobs::{Jobs, Refusal, counted};
+
+/// How long one request for submissions stands. A stop waits for its end, so that nothing is on its way to nobody.
+const STANDS: Duration = Duration::from_secs(1);
+/// How often a submission is tried that the broker will not take for a reason that may pass: some minutes.
+const PATIENCE: u64 = 12;
+
+/// Takes durable submissions in.
+pub(super) struct Intake {
+    pub(super) jobs: Jobs,
+    pub(super) metrics: Metrics,
+    options: Options,
+}
+
+/// Why pulling ended.
+enum Ended {
+    /// It was told to stop, and nothing is on its way any more.
+    Stopped,
+    /// The connection or the broker changed.
+    Lost,
+    /// The consumer is gone.
+    Gone,
+}
+
+/// Why a submission is not done with.
+#[derive(Debug, thiserror::Error)]
+enum NotYet {
+    #[error(transparent)]
+    NotStored(#[from] Refusal),
+    #[error(transparent)]
+    NotTold(#[from] NotTold),
+}
+
+impl Intake {
+    pub(super) fn new(jobs: Jobs, metrics: Metrics, options: Options) -> Self {
+        Self { jobs, metrics, options }
+    }
+
+    pub(super) fn nats(&self) -> &Nats {
+        self.jobs.effects().nats()
+    }
+
+    /// Takes submissions in until told to stop, then lets what is in hand end.
+    pub(super) async fn run(self, stop: &CancellationToken) {
+        let intake = Arc::new(self);
+        let mut hands = Hands::new(intake.nats().max_payload());
+        let generation = Generation::default();
+        loop {
+            let pulled = match intake.pull(&mut hands, &generation, stop).await {
+                Ok(Ended::Stopped) => break,
+                Ok(Ended::Lost) => Ok(()),
+                Ok(Ended::Gone) => intake.make_consumer().await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = &pulled {
+                tracing::warn!(why, "durable submissions cannot be pulled at the moment; trying again");
+            }
+            let millis = if pulled.is_ok() { 20..200 } else { 500..1_500 };
+            let pause = tokio::time::sleep(Duration::from_millis(rand::random_range(millis)));
+            if stop.run_until_cancelled(pause).await.is_none() {
+                break;
+            }
+        }
+        hands.finish(intake.options.grace).await;
+    }
+
+    /// Pulls over one subscription until it is of no use any more.
+    async fn pull(
+        self: &Arc<Self>,
+        hands: &mut Hands,
+        generation: &Generation,
+        stop: &CancellationToken,
+    ) -> Result<Ended, String> {
+        let topology = self.nats().topology();
+        let (stream, consumer) = (topology.submit_stream(), topology.submit_consumer());
+        let puller = Puller::open(self.nats(), &stream, consumer, generation).await;
+        let mut puller = puller.map_err(|e| e.to_string())?;
+        let stream = self.nats().jetstream().get_stream(&stream).await.map_err(|e| broker_error(&e))?;
+        let created = stream.cached_info().created;
+        loop {
+            if puller.outstanding() == 0 {
+                if stop.is_cancelled() {
+                    return Ok(Ended::Stopped);
+                }
+                if let Some((room, bytes)) = hands.room(self.options.intake.max(1)) {
+                    puller.request_within(room, bytes, STANDS).await.map_err(|e| e.to_string())?;
+                }
+            }
+            tokio::select! {
+                pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
+                    Pulled::Message(message) => {
+                        let name = format!("submit-{}-{}", created.unix_timestamp_nanos(), message.sequence());
+                        hands.take(Arc::clone(self), Held(*message), name);
+                    }
+                    Pulled::Over => {}
+                    Pulled::Lost => return Ok(Ended::Lost),
+                    Pulled::Gone => return Ok(Ended::Gone),
+                },
+                () = hands.one_ended() => {}
+                () = stop.cancelled(), if puller.outstanding() == 0 => return Ok(Ended::Stopped),
+            }
+        }
+    }
+
+    async fn make_consumer(&self) -> Result<(), String> {
+        let made = self.nats().topology().create_fixed_consumers(self.nats(), self.options.ack_wait).await;
+        made.map_err(|error| error.to_string())?;
+        tracing::info!("the consumer of durable submissions was gone and is made again");
+        Ok(())
+    }
+
+    /// Takes one submission in and lets go of it. `name` is its own, the same each time it is handed out.
+    pub(super) async fn take_in(&self, held: &Held, name: &str) {
+        match held.while_alive(self.settle(&held.0, name)).await {
+            Ok(()) => held.done().await,
+            Err(why) => {
+                tracing::debug!(%why, name, "a durable submission is tried again later");
+                held.again().await;
+            }
+        }
+    }
+
+    /// Makes a job of it, or a dead letter.
+    async fn settle(&self, message: &InHand, name: &str) -> Result<(), NotYet> {
+        let tenant = match self.tenant_of(message.subject()) {
+            Ok(tenant) => tenant,
+            Err(why) => {
+                self.metrics.submitted(Via::Nats, Submitted::Refused);
+                return Ok(self.refuse(&Refused { message, name, tenant: None, code: "invalid_tenant", why }).await?);
+            }
+        };
+        let key = beside::key(message.headers(), message.payload(), Some(name));
+        let traceparent = beside::traceparent(message.headers());
+        let submitted = self.jobs.submit(&tenant, message.payload(), key, traceparent).await;
+        self.metrics.submitted(Via::Nats, counted(&submitted));
+        match submitted {
+            Ok(_) => Ok(()),
+            Err(refusal) if is_final(&refusal, message.delivered()) => {
+                Ok(self.refuse(&Refused::as_a_job(message, name, &tenant, &refusal)).await?)
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Whose submission it is by its subject, or what is wrong with that.
+    fn tenant_of(&self, subject: &str) -> Result<Tenant, String> {
+        let Some(token) = Topology::tenant_in(subject, &self.nats().topology().submit(None)) else {
+            return Ok(Tenant::default());
+        };
+        token.parse().map_err(|error| format!("the subject `{subject}` names no tenant: {error}"))
+    }
+}
+
+/// Whether trying again is of no use.
+fn is_final(refusal: &Refusal, tries: u64) -> bool {
+    match refusal {
+        Refusal::Invalid(_) | Refusal::InvalidKey | Refusal::TwoKeys => true,
+        Refusal::NotTaken(SubmitError::Conflict { .. } | SubmitError::TooLarge | SubmitError::BodyTooLarge { .. }) => {
+            true
+        }
+        Refusal::StorageFull | Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
+        // A record of a newer version, a broker that is being changed: this may pass.
+        Refusal::NotTaken(SubmitError::Refused(_)) => tries >= PATIENCE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_cannot_is_refused() {
+        let key = || "k".to_owned();
+        let table = [
+            (Refusal::TwoKeys, true),
+            (Refusal::StorageFull, false),
+            (Refusal::NotTaken(SubmitError::TooLarge), true),
+            (Refusal::NotTaken(SubmitError::NoRoom), false),
+            (Refusal::NotTaken(SubmitError::Unknown { key: key() }), false),
+            (Refusal::NotTaken(SubmitError::Refused(key())), false),
+        ];
+        for (refusal, expected) in table {
+            assert_eq!(is_final(&refusal, PATIENCE - 1), expected, "{refusal}");
+        }
+        assert!(is_final(&Refusal::NotTaken(SubmitError::Refused(key())), PATIENCE));
+        assert!(!is_final(&Refusal::NotTaken(SubmitError::NoRoom), PATIENCE));
+    }
+}

@@ -1,0 +1,113 @@
+//! What each stream and bucket is made with.
+//!
+//! Pure. Invariant: what carries a job has no limit by bytes, messages or age.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, RetentionPolicy, StorageType};
+
+use super::create::Options;
+use super::names::Topology;
+
+/// Results published twice within this window are stored once.
+const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
+/// How long events are kept for timelines.
+const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
+
+impl Topology {
+    /// A bucket is a stream by the KV convention; made by hand because records may have no delete markers.
+    pub(super) fn bucket(&self, name: &str) -> Stream {
+        Stream {
+            name: Self::stream_of(name),
+            subjects: vec![format!("$KV.{name}.>")],
+            max_messages_per_subject: 1,
+            discard: DiscardPolicy::New,
+            allow_direct: true,
+            allow_rollup: true,
+            deny_delete: false,
+            allow_message_ttl: true,
+            ..self.stream()
+        }
+    }
+
+    pub(super) fn jobs(&self, shard: u16) -> Stream {
+        let prefix = self.prefix();
+        Stream {
+            name: self.jobs_stream(shard),
+            subjects: ["jobs", "later", "due"].map(|stage| format!("{prefix}.{stage}.{shard}.>")).to_vec(),
+            retention: RetentionPolicy::WorkQueue,
+            max_messages_per_subject: 1,
+            allow_message_schedules: true,
+            allow_message_ttl: true,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    pub(super) fn results(&self) -> Stream {
+        Stream {
+            name: self.results_stream(),
+            subjects: vec![self.results_filter()],
+            retention: RetentionPolicy::WorkQueue,
+            duplicate_window: RESULT_DUPLICATES,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    pub(super) fn deliveries(&self) -> Stream {
+        let prefix = self.prefix();
+        Stream {
+            name: self.deliveries_stream(),
+            subjects: vec![format!("{prefix}.deliveries.later.>"), format!("{prefix}.deliveries.due.>")],
+            retention: RetentionPolicy::WorkQueue,
+            max_messages_per_subject: 1,
+            allow_message_schedules: true,
+            allow_message_ttl: true,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    pub(super) fn dead_letters(&self, options: Options) -> Stream {
+        Stream {
+            name: self.dead_stream(),
+            subjects: vec![format!("{}.dead.>", self.prefix())],
+            max_age: options.dead_letter_age,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    pub(super) fn submissions(&self) -> Stream {
+        Stream {
+            name: self.submit_stream(),
+            subjects: self.submit_filters().to_vec(),
+            retention: RetentionPolicy::WorkQueue,
+            ..self.stream()
+        }
+    }
+
+    pub(super) fn events(&self) -> Stream {
+        Stream {
+            name: self.events_stream(),
+            subjects: vec![format!("{}.events.>", self.prefix())],
+            storage: StorageType::Memory,
+            max_age: EVENTS_AGE,
+            max_bytes: 256 << 20,
+            num_replicas: 1,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    fn stream(&self) -> Stream {
+        Stream {
+            storage: StorageType::File,
+            num_replicas: usize::from(self.settings().replicas),
+            max_messages: -1,
+            max_bytes: -1,
+            ..Stream::default()
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A whole Sluice of a test's own: a nats-server and any number of role processes on it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use futures_util::future::join_all;
+use sluice_shared::topology::Settings;
+use tempfile::TempDir;
+
+use crate::broker::{TestBroker, small};
+use crate::client::Client;
+use crate::configuration::Configuration;
+use crate::process::Process;
+
+/// How many of each role there are, and what they are configured with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Gateways.
+    pub gateways: usize,
+    /// Workers.
+    pub workers: usize,
+    /// Delivery services.
+    pub deliveries: usize,
+    /// What all of them are configured with.
+    pub configuration: Configuration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { gateways: 1, workers: 1, deliveries: 1, configuration: Configuration::default() }
+    }
+}
+
+impl From<Configuration> for Setup {
+    fn from(configuration: Configuration) -> Self {
+        Self { configuration, ..Self::default() }
+    }
+}
+
+/// The processes. Dropped, the roles end before the broker.
+pub struct System {
+    /// The gateways.
+    pub gateways: Vec<Process>,
+    /// The workers.
+    pub workers: Vec<Process>,
+    /// The delivery services.
+    pub deliveries: Vec<Process>,
+    /// The nats-server that they share.
+    pub broker: TestBroker,
+    files: TempDir,
+}
+
+impl System {
+    /// Starts everything, and waits until all have announced themselves.
+    ///
+    /// # Panics
+    /// Where one does not.
+    pub async fn start(setup: Setup) -> Self {
+        let configured = |key| setup.configuration.number(key);
+        let settings = Settings {
+            shards: configured("topology.shards").unwrap_or(16),
+            record_buckets: configured("topology.record_buckets").unwrap_or(4),
+            ..small()
+        };
+        let (broker, files) = (TestBroker::with(settings).await, tempfile::tempdir().unwrap());
+        std::fs::write(files.path().join("sluice.toml"), setup.configuration.toml()).unwrap();
+        let mut this = Self { gateways: Vec::new(), workers: Vec::new(), deliveries: Vec::new(), broker, files };
+        let roles = [("gateway", setup.gateways), ("worker", setup.workers), ("delivery", setup.deliveries)];
+        let each = roles.iter().flat_map(|(role, count)| (0..*count).map(|number| this.role(role, number)));
+        let mut started = join_all(each).await.into_iter();
+        let [gateways, workers, deliveries] =
+            [setup.gateways, setup.workers, setup.deliveries].map(|count| started.by_ref().take(count).collect());
+        (this.gateways, this.workers, this.deliveries) = (gateways, workers, deliveries);
+        this
+    }
+
+    /// A client of the first gateway.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.gateways[0].http())
+    }
+
+    /// Starts one more worker.
+    ///
+    /// # Panics
+    /// Where it does not announce itself.
+    pub async fn add_worker(&mut self) -> &mut Process {
+        let worker = self.role("worker", self.workers.len()).await;
+        self.workers.push(worker);
+        self.workers.last_mut().unwrap()
+    }
+
+    async fn role(&self, role: &str, number: usize) -> Process {
+        let name = format!("{role} {number}");
+        Process::start(&name, self.arguments(role), self.file(&format!("{role}-{number}.log"))).await
+    }
+
+    fn arguments(&self, role: &str) -> Vec<OsString> {
+        let address = if role == "gateway" { "--listen" } else { "--metrics" };
+        let mut arguments: Vec<OsString> =
+            [role, address, "127.0.0.1:0", "--json", "--nats", self.broker.url(), "--config"].map(Into::into).into();
+        arguments.push(self.file("sluice.toml").into());
+        arguments
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+}

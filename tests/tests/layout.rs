@@ -1,0 +1,145 @@
+//! What the layout of the sources promises: some things are done in one place only.
+//!
+//! Comments and tests are not looked at; what is looked for are the names without which the thing cannot be done.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
+use std::path::{Path, PathBuf};
+
+/// A line of the program proper, and where it stands.
+struct Line {
+    file: String,
+    number: usize,
+    text: String,
+}
+
+/// All lines of the crates but for comments and tests.
+fn lines() -> Vec<Line> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut lines = Vec::new();
+    for part in ["shared", "gateway", "workers", "deploy"] {
+        for path in sources(&root.join(part).join("src")) {
+            let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.lines().take_while(|line| line.trim() != "mod tests {").enumerate();
+            let code = code.filter(|(_, line)| !line.trim_start().starts_with("//"));
+            lines.extend(code.map(|(at, line)| Line { file: file.clone(), number: at + 1, text: line.to_owned() }));
+        }
+    }
+    assert!(lines.len() > 5_000, "only {} lines were found", lines.len());
+    lines
+}
+
+/// The Rust files under a directory, those of tests left out.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if name == "tests" || name.ends_with("_tests") {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Where a line that is `wanted` stands outside the places that may have it: files, or directories that end with `/`.
+/// Each place must have one, or the rule guards nothing.
+fn strays(places: &[&str], wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let lines: Vec<Line> = lines().into_iter().filter(|line| wanted(&line.text)).collect();
+    let is_in = |line: &Line, place: &str| line.file == place || place.ends_with('/') && line.file.starts_with(place);
+    for place in places {
+        assert!(lines.iter().any(|line| is_in(line, place)), "{place} has no such line any more: name its new place");
+    }
+    let outside = lines.iter().filter(|line| !places.iter().any(|place| is_in(line, place)));
+    outside.map(|line| format!("{}:{}: {}", line.file, line.number, line.text.trim())).collect()
+}
+
+fn nowhere_else(places: &[&str], wanted: impl Fn(&str) -> bool) {
+    let strays = strays(places, wanted);
+    assert!(strays.is_empty(), "\n{}", strays.join("\n"));
+}
+
+const GUARDED: &str = "shared/src/nats/guarded.rs";
+const SUBJECT: &str = "shared/src/topology/subject.rs";
+const CLOCK: &str = "shared/src/clock.rs";
+const WIRE: &str = "shared/src/wire.rs";
+
+/// The subject of a job's message in one stage is made by `JobSubject::at(prefix, stage)`: no other way leads to it.
+#[test]
+fn only_the_guarded_publish_makes_the_subject_of_a_jobs_message() {
+    let makes_one = |line: &str| {
+        let mut arguments = line.split(".at(").skip(1);
+        arguments.any(|rest| rest.is_empty() || rest.contains("prefix") && rest.to_lowercase().contains("stage"))
+    };
+    nowhere_else(&[GUARDED], makes_one);
+}
+
+/// Nobody writes the stages of a job's message down as text but the topology that names them.
+#[test]
+fn only_the_topology_knows_the_subjects_of_work_timers_and_what_is_due() {
+    let spelled_out = |line: &str| {
+        ["jobs.", "later.", "due."]
+            .iter()
+            .any(|stage| line.contains(&format!("}}.{stage}")) || line.contains(&format!("\"sluice.{stage}")))
+    };
+    nowhere_else(&["shared/src/topology/names.rs"], spelled_out);
+}
+
+/// What is published there carries an expectation, and a timer its schedule.
+#[test]
+fn expectations_and_schedules_are_known_to_the_broker_module_alone() {
+    let header = |line: &str| line.contains("Nats-Expected-Last") || line.contains("Nats-Schedule");
+    nowhere_else(&["shared/src/nats/publish.rs"], header);
+}
+
+/// Results, announcements and events are published by effects, answers to requests by the NATS service, all else by the
+/// broker module.
+#[test]
+fn nobody_publishes_but_the_broker_module_effects_and_who_answers_requests() {
+    let publishes = |line: &str| line.contains(".publish(") || line.contains(".publish_with_");
+    let effects = ["shared/src/effects/perform.rs", "shared/src/effects/tell.rs"];
+    nowhere_else(&["shared/src/nats/", effects[0], effects[1], "gateway/src/nats/answer.rs"], publishes);
+}
+
+#[test]
+fn only_the_wire_speaks_message_pack() {
+    nowhere_else(&[WIRE], |line| line.contains("rmp_serde") || line.contains("rmp::"));
+}
+
+#[test]
+fn only_the_clock_reads_the_wall_clock() {
+    let reads = |line: &str| line.contains("SystemTime::now") || line.contains("now_utc") || line.contains("now_local");
+    nowhere_else(&[CLOCK], reads);
+}
+
+#[test]
+fn only_the_topology_makes_streams_and_buckets() {
+    let makes = |line: &str| {
+        let calls = ["create_stream(", "create_or_update_stream(", "get_or_create_stream(", "create_key_value("];
+        calls.iter().any(|call| line.contains(call))
+    };
+    nowhere_else(&["shared/src/topology/create.rs"], makes);
+}
+
+#[test]
+fn the_pure_core_knows_no_clock_no_runtime_no_broker_and_no_chance() {
+    let impure = |line: &str| {
+        ["tokio", "async_nats", "async fn", "clock::now", "Instant::now", "rand::", "std::fs", "std::net", "std::env"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    let found = strays(&[], impure);
+    let core: Vec<&String> = found.iter().filter(|stray| stray.starts_with("shared/src/domain/")).collect();
+    assert!(core.is_empty(), "{core:#?}");
+}
+
+#[test]
+fn a_rule_finds_what_it_looks_for_and_says_where() {
+    let found = strays(&[], |line| line.contains("pub fn any_stage"));
+    assert!(matches!(found.as_slice(), [one] if one.starts_with(SUBJECT)), "{found:?}");
+}

@@ -1,0 +1,165 @@
+//! One message from top to bottom: read, post, remember, publish, let go.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sluice_shared::clock;
+use sluice_shared::domain::delivery::{Came, Demand, SOONEST, Try};
+use sluice_shared::domain::result::JobResult;
+use sluice_shared::effects::{self, Effects};
+use sluice_shared::nats::ack::InHand;
+use sluice_shared::nats::bucket::BucketError;
+use sluice_shared::nats::guarded::NotMoved;
+use sluice_shared::telemetry::{Metrics, Via};
+use sluice_shared::wire::{self, Unreadable};
+use tokio::time::Instant;
+
+use super::endpoints::{Endpoints, put_off};
+use super::hand::{Hand, Kind, Made};
+use super::memory::{Known, Memory, NotRemembered, may_be_known};
+use super::post::{Poster, Target};
+use super::{DeliveryError, DeliveryOptions, Stop};
+
+/// When a message that somebody newer wrote is handed out again.
+const LEFT_TO_NEWER: Duration = Duration::from_secs(5);
+
+/// What is done with the message in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LetGo {
+    /// All that it asked for is stored.
+    Ack,
+    /// Somebody else is to have it, after this time.
+    HandBack(Duration),
+    /// The broker did not take something: it comes again when its time in hand is over.
+    Leave,
+}
+
+/// Why a message was not dealt with.
+#[derive(Debug, thiserror::Error)]
+enum Undone {
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error(transparent)]
+    FollowUp(#[from] effects::NotDone),
+    #[error(transparent)]
+    NotMoved(#[from] NotMoved),
+    #[error("what is remembered of the webhooks: {0}")]
+    NotRemembered(NotRemembered),
+}
+
+impl From<NotRemembered> for Undone {
+    /// An entry that is not for this program is as a message that is not.
+    fn from(error: NotRemembered) -> Self {
+        match error {
+            NotRemembered::Bucket(BucketError::Unreadable { why, .. }) => Self::Unreadable(why),
+            NotRemembered::Bucket(BucketError::Read(_) | BucketError::Refused(_)) | NotRemembered::Contended => {
+                Self::NotRemembered(error)
+            }
+        }
+    }
+}
+
+/// Handles messages of both kinds.
+pub(super) struct Handler {
+    pub(super) effects: Effects,
+    pub(super) metrics: Metrics,
+    memory: Memory,
+    endpoints: Endpoints,
+    poster: Poster,
+    stop: Stop,
+}
+
+impl Handler {
+    pub(super) fn new(
+        effects: Effects,
+        options: &DeliveryOptions,
+        metrics: Metrics,
+        stop: Stop,
+    ) -> Result<Self, DeliveryError> {
+        Ok(Self {
+            memory: Memory::new(effects.nats(), options.schedule.clone(), effects.settled_ttl()),
+            endpoints: Endpoints::new(options.per_endpoint, stop.stopping.clone()),
+            poster: Poster::new(effects.nats(), options.timeout, options.per_endpoint)?,
+            effects,
+            metrics,
+            stop,
+        })
+    }
+
+    /// Does all that a message asks for, and says how to let go of it: the one place where a failure becomes that.
+    pub(super) async fn handle(&self, kind: Kind, message: &InHand) -> LetGo {
+        if self.stop.stopping.is_cancelled() {
+            return LetGo::HandBack(Duration::ZERO);
+        }
+        let done = match kind {
+            Kind::Result => self.result(message).await,
+            Kind::Due => self.due(message).await,
+        };
+        match done {
+            Ok(()) => LetGo::Ack,
+            Err(Undone::Unreadable(Unreadable::Newer(_))) => LetGo::HandBack(LEFT_TO_NEWER),
+            Err(Undone::Unreadable(Unreadable::Malformed(why))) => self.bury(message, &why).await,
+            Err(error @ (Undone::FollowUp(_) | Undone::NotMoved(_) | Undone::NotRemembered(_))) => {
+                tracing::warn!(%error, "a webhook's message is left to come again");
+                LetGo::Leave
+            }
+        }
+    }
+
+    async fn result(&self, message: &InHand) -> Result<(), Undone> {
+        let result: JobResult = wire::decode(message.payload())?;
+        if let Some(submitted) = Box::pin(self.effects.submit_result_follow_up(&result)).await? {
+            self.metrics.submitted(Via::FollowUp, submitted);
+        }
+        let handled = may_be_known(message.delivered(), message.published(), result.outcome.at, clock::now());
+        let known = if handled { self.memory.read(&result).await? } else { Known::nothing(&result) };
+        self.deliver(&Hand::of_result(result), known).await
+    }
+
+    async fn due(&self, message: &InHand) -> Result<(), Undone> {
+        let hand = Hand::of_due(message.payload(), message.sequence())?;
+        let known = self.memory.read(&hand.result).await?;
+        self.deliver(&hand, known).await
+    }
+
+    /// Posts what the state asks for, remembers what came of it, and publishes what the state asks for then.
+    async fn deliver(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
+        let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
+            Demand::Post { attempt } => Some(self.attempt(hand, webhook, attempt)),
+            Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
+        });
+        let made = join_all(posts).await;
+        let state = self.memory.remember(&hand.result, known, &made).await?;
+        self.tell(hand, &made, &state).await;
+        for &webhook in &hand.about {
+            self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
+        }
+        if made.is_empty() && !hand.about.is_empty() {
+            self.metrics.dropped();
+        }
+        Ok(())
+    }
+
+    /// One try: a post, unless the endpoint is busy or we are stopping.
+    async fn attempt(&self, hand: &Hand, webhook: usize, attempt: u32) -> Made {
+        let (came, took) = match Target::of(&hand.result.webhooks[webhook].url) {
+            None => (Came::Refused { reason: "its URL is none that can be posted to".into() }, Duration::ZERO),
+            Some(target) => self.post(hand, target, webhook, attempt).await,
+        };
+        let one = Try { attempt, at: clock::now(), came, share: rand::random() };
+        Made { webhook, one, took }
+    }
+
+    async fn post(&self, hand: &Hand, target: Target, webhook: usize, attempt: u32) -> (Came, Duration) {
+        let Some(_seat) = self.endpoints.enter(&target.endpoint()).await else {
+            return (Came::Postponed { by: put_off(hand.postponed(), rand::random()) }, Duration::ZERO);
+        };
+        let begin = Instant::now();
+        let came = tokio::select! {
+            came = self.poster.post(target, &hand.result, webhook, attempt) => came,
+            // Somebody else tries again, under the same id. What came of the other webhooks is remembered.
+            () = self.stop.cut.cancelled() => Came::Postponed { by: SOONEST },
+        };
+        (came, begin.elapsed())
+    }
+}

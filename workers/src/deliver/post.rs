@@ -1,0 +1,153 @@
+//! One post of one webhook: where it goes, what is in it, and by which of the two ways.
+//!
+//! Invariant: what is said of a post names no URL, header or body.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use sluice_shared::clock;
+use sluice_shared::domain::delivery::Came;
+use sluice_shared::domain::payload::WebhookBody;
+use sluice_shared::domain::result::JobResult;
+use sluice_shared::nats::Nats;
+use sluice_shared::nats::hand_over::NotTaken;
+use sluice_shared::nats::publish::MESSAGE_ID;
+use sluice_shared::telemetry::traceparent;
+use url::Url;
+
+use super::DeliveryError;
+use super::http;
+
+/// The header with the id of the event, the same each time it is posted.
+pub(super) const ID: &str = "webhook-id";
+/// The header with the time of this post, in seconds since the epoch.
+pub(super) const TIMESTAMP: &str = "webhook-timestamp";
+/// The header with the trace that the job belongs to.
+pub(super) const TRACE: &str = "traceparent";
+/// What the body is.
+pub(super) const JSON: &str = "application/json";
+
+/// How long a NATS subject may be silent.
+const NATS_SILENCE: Duration = Duration::from_secs(5);
+
+/// Where a webhook goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Over HTTP.
+    Http(Url),
+    /// To a NATS subject.
+    Nats(String),
+}
+
+/// One post as it goes out.
+pub(super) struct Post {
+    pub(super) id: String,
+    pub(super) timestamp: String,
+    pub(super) traceparent: Option<String>,
+    pub(super) body: Bytes,
+}
+
+/// Posts by both ways.
+pub(super) struct Poster {
+    http: reqwest::Client,
+    nats: Nats,
+    timeout: Duration,
+}
+
+impl Target {
+    /// Where a URL of a webhook points; `None` where it is neither kind, which no accepted job has.
+    pub(super) fn of(url: &str) -> Option<Self> {
+        if let Some(subject) = url.strip_prefix("nats:") {
+            return Some(Self::Nats(subject.to_owned()));
+        }
+        let url = Url::parse(url).ok()?;
+        (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(Self::Http(url))
+    }
+
+    /// What posts share that cannot block each other: scheme, host and port, or the subject.
+    pub(super) fn endpoint(&self) -> String {
+        match self {
+            Self::Http(url) => format!(
+                "{}://{}:{}",
+                url.scheme(),
+                url.host_str().unwrap_or_default(),
+                url.port_or_known_default().unwrap_or_default()
+            ),
+            Self::Nats(subject) => format!("nats:{subject}"),
+        }
+    }
+}
+
+impl Post {
+    fn new(result: &JobResult, webhook: usize, attempt: u32) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            id: result.event_id(webhook),
+            timestamp: (clock::now().0 / 1_000).to_string(),
+            traceparent: result.traceparent.as_deref().and_then(traceparent::child),
+            body: serde_json::to_vec(&WebhookBody::new(result, webhook, attempt))?.into(),
+        })
+    }
+}
+
+impl Poster {
+    pub(super) fn new(nats: &Nats, timeout: Duration, per_endpoint: usize) -> Result<Self, DeliveryError> {
+        Ok(Self { http: http::client(per_endpoint)?, nats: nats.clone(), timeout })
+    }
+
+    /// Posts, and says what came of it.
+    pub(super) async fn post(&self, target: Target, result: &JobResult, webhook: usize, attempt: u32) -> Came {
+        let post = match Post::new(result, webhook, attempt) {
+            Ok(post) => post,
+            Err(error) => return Came::Refused { reason: format!("its payload cannot be written: {error}") },
+        };
+        match target {
+            Target::Http(url) => http::post(&self.http, url, post, self.timeout).await,
+            Target::Nats(subject) => self.request(subject, post).await,
+        }
+    }
+
+    async fn request(&self, subject: String, post: Post) -> Came {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", JSON);
+        // A stream that takes the subject stores the event once, however often it is posted within its window.
+        headers.insert(MESSAGE_ID, post.id.as_str());
+        headers.insert(ID, post.id);
+        headers.insert(TIMESTAMP, post.timestamp);
+        if let Some(trace) = post.traceparent {
+            headers.insert(TRACE, trace);
+        }
+        match self.nats.hand_over(subject, headers, post.body, NATS_SILENCE).await {
+            Ok(()) => Came::Delivered,
+            Err(error @ (NotTaken::Nobody | NotTaken::Silence(_) | NotTaken::Declined(_) | NotTaken::Broken)) => {
+                Came::Failed { error: error.to_string(), retry_after: None }
+            }
+            Err(error @ (NotTaken::TooLarge { .. } | NotTaken::NoSubject)) => {
+                Came::Refused { reason: error.to_string() }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a target that is refused fails the test")]
+
+    use super::*;
+
+    #[test]
+    fn posts_to_one_scheme_host_and_port_share_an_endpoint_whatever_else_differs() {
+        let endpoint = |url: &str| Target::of(url).unwrap().endpoint();
+        assert_eq!(endpoint("https://a.example/x?token=1"), "https://a.example:443");
+        assert_eq!(endpoint("https://A.example:443/y"), "https://a.example:443");
+        assert_eq!(endpoint("http://[::1]:8080/"), "http://[::1]:8080");
+        assert_eq!(endpoint("nats:orders.done"), "nats:orders.done");
+    }
+
+    #[test]
+    fn what_is_no_webhook_is_told_apart() {
+        for url in ["", "ftp://a.example/", "file:///etc/passwd", "http:", "not a url"] {
+            assert_eq!(Target::of(url), None, "{url}");
+        }
+    }
+}
