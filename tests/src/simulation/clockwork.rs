@@ -94,9 +94,11 @@ impl Clockwork {
         drop::<BTreeMap<_, _>>(gone); // what is dropped looks at the tasks
     }
 
-    /// The process does nothing until then.
+    /// The process does nothing until then, at least.
     pub(super) fn stall(&self, process: Process, until: u64) {
-        self.stalled.borrow_mut().insert(process, until);
+        let mut stalled = self.stalled.borrow_mut();
+        let latest = stalled.entry(process).or_insert(until);
+        *latest = until.max(*latest);
     }
 
     pub(super) fn is_stalled(&self, task: TaskId) -> bool {

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sluice_shared::clock::Millis;
-use sluice_shared::domain::decide::Kind;
-use sluice_shared::domain::decide::SHORTEST_TIMER;
+use sluice_shared::domain::decide::{Kind, SHORTEST_TIMER};
 use sluice_shared::domain::id::Token;
 use sluice_shared::effects::JobMessage;
 use sluice_shared::nats::publish::PublishError;
@@ -16,6 +15,7 @@ use super::broker::{Added, Chain, Consumer, Hold, Load, Message, name};
 use super::checks::Sight;
 use super::clockwork::{BROKER, TaskId};
 use super::rules::Rule;
+use super::timeline;
 use super::world::{Node, World};
 
 /// How long a message may be in hand without a sign of life.
@@ -161,7 +161,7 @@ impl World {
     /// Hands a message out, whoever has it.
     fn hand_out(self: &Rc<Self>, sequence: u64, node: &Node) {
         let Some((hand, message)) = self.broker.borrow_mut().hand_out(sequence) else { return };
-        self.tell(BROKER, || format!("hands #{sequence} {} to {:?}", message.name(), node.process));
+        self.tell(BROKER, || format!("hands #{sequence} {} to {}", message.name(), timeline::name(node.process)));
         let holder = node.take_on(InHand { message, hand });
         self.checks.borrow_mut().handed_out(sequence, holder);
         self.watch_hand(sequence, hand, holder);
@@ -233,8 +233,8 @@ impl Node {
         let (sequence, hand) = (in_hand.sequence(), in_hand.hand);
         self.tell(|| format!("gives #{sequence} back for {delay:?}"));
         self.send(move |world| {
-            let current = matches!(world.broker.borrow().message(sequence).map(|one| one.hold), Some(Hold::Holder(now)) if now >= hand);
-            if current {
+            let hold = world.broker.borrow().message(sequence).map(|message| message.hold);
+            if matches!(hold, Some(Hold::Holder(now)) if now >= hand) {
                 let until = world.now().after(delay);
                 world.broker.borrow_mut().take_back(sequence, Some(until));
                 let again = Rc::clone(world);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::broker::{Consumer, Hold};
+use super::broker::{Consumer, Hold, Message};
 use super::checks::may_be_lost;
 use super::clockwork::{BROKER, Process};
 use super::world::{Node, World};
@@ -71,8 +71,8 @@ impl World {
 
     fn anybody(&self) -> Option<Node> {
         let nodes = self.nodes.borrow();
-        (!nodes.is_empty())
-            .then(|| nodes[usize::try_from(self.chance.between(0, nodes.len() as u64 - 1)).unwrap()].clone())
+        let nodes: Vec<&Node> = nodes.iter().collect();
+        (!nodes.is_empty()).then(|| self.chance.one_of(&nodes).clone())
     }
 
     fn stall_one(self: &Rc<Self>) {
@@ -133,8 +133,12 @@ impl World {
     /// A message that nobody has in hand is lost.
     fn lose_one(self: &Rc<Self>) {
         let mut broker = self.broker.borrow_mut();
-        let lost = broker.messages.iter().find(|message| message.hold == Hold::Nobody && may_be_lost(&broker, message));
-        let Some(lost) = lost.cloned() else { return };
+        let lost = |message: &&Message| message.hold == Hold::Nobody && may_be_lost(&broker, message);
+        let lost: Vec<&Message> = broker.messages.iter().filter(lost).collect();
+        if lost.is_empty() {
+            return;
+        }
+        let lost = self.chance.one_of(&lost).clone();
         self.tell(BROKER, || format!("LOSES #{} {}", lost.sequence, lost.name()));
         self.checks.borrow_mut().lost(&lost);
         broker.remove(lost.sequence);

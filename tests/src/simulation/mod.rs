@@ -2,11 +2,12 @@
 //! wrong that can.
 //!
 //! What decides is the product: `domain::decide`, `domain::delivery`, `domain::retry`, `domain::classify`, the sweep's
-//! `needs`. What carries decisions out is written here once more, step for step as in the product, against a broker whose
-//! answers can be lost, late or doubled, in processes that can die between any two steps. The time is simulated too. A
-//! run is its seed: it happens the same way each time.
+//! `needs`, and the loop that handles a message, `effects::handle`. What else carries decisions out is written here once
+//! more, step for step as in the product, against a broker whose answers can be lost, late or doubled, in processes that
+//! can die between any two steps. The time is simulated too. A run is its seed: it happens the same way each time.
 //!
-//! [`Rules`] can be broken one at a time, to show that the simulation notices.
+//! What a run must keep is in `checks`; what goes wrong in it, in `faults`. [`Rules`] can be broken one at a time, to show
+//! that it is noticed. Not here: HTTP, encodings, the lives of queues, request bodies of their own.
 
 mod attempt;
 mod bend;
@@ -67,8 +68,6 @@ pub struct Run {
     pub timeline: Vec<String>,
     /// What it met.
     pub sights: BTreeSet<Sight>,
-    /// Steps of simulated time.
-    pub steps: u32,
 }
 
 /// Runs once. `told`: with its timeline.
@@ -88,7 +87,7 @@ pub fn run(seed: u64, rules: Rules, told: bool) -> Run {
     world.clockwork.clear();
     let violation = world.checks.borrow_mut().violation.take();
     let sights = std::mem::take(&mut world.checks.borrow_mut().sights);
-    Run { violation, timeline: world.timeline.lines(), sights, steps }
+    Run { violation, timeline: world.timeline.lines(), sights }
 }
 
 fn begin(seed: u64, rules: Rules, told: bool) -> Rc<World> {

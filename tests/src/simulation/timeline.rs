@@ -31,7 +31,8 @@ impl Timeline {
     }
 }
 
-fn name(process: Process) -> String {
+/// A process for people.
+pub(super) fn name(process: Process) -> String {
     match process.0 {
         0 => "broker".into(),
         number @ 1..100 => format!("worker {number}"),

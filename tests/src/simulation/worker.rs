@@ -1,5 +1,6 @@
 //! A worker: `dispatch`, `handler` and `due` of `sluice_workers`, step for step.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{FutureExt, select_biased};
@@ -54,9 +55,8 @@ impl Node {
     async fn dispatch(&self, in_hand: InHand) {
         let message = in_hand.of_job().unwrap();
         let then = {
-            let carried = std::pin::pin!(self.carry_out(&message, &in_hand).fuse());
-            let cut = std::pin::pin!(self.stop.when(true, &self.world).fuse());
-            let (mut carried, mut cut) = (carried, cut);
+            let mut carried = pin!(self.carry_out(&message, &in_hand).fuse());
+            let mut cut = pin!(self.stop.when(true, &self.world).fuse());
             select_biased! {
                 then = carried => Some(then),
                 () = cut => None,
@@ -127,7 +127,7 @@ impl Node {
                 })
                 .await;
             match handled {
-                Err(unfinished) if self.world.rules.keep(Rule::KeepTheAnswer) => {
+                Err(unfinished) if unfinished.may_pass() && self.world.rules.keep(Rule::KeepTheAnswer) => {
                     self.tell(|| format!("keeps the answer: {unfinished}"));
                     self.sleep(CONCLUDE_AGAIN).await;
                 }

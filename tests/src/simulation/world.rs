@@ -181,7 +181,8 @@ impl Stop {
     /// Resolves when the stop is so far.
     pub(super) async fn when(&self, at_once: bool, world: &World) {
         std::future::poll_fn(|_| {
-            if if at_once { self.at_once.get() } else { self.begun.get() } {
+            let is_so_far = if at_once { &self.at_once } else { &self.begun };
+            if is_so_far.get() {
                 return Poll::Ready(());
             }
             self.waiting.borrow_mut().push(world.clockwork.current());

@@ -134,6 +134,7 @@ impl Checks {
 
     /// A process has died, and its calls with it.
     pub(in super::super) fn died(&mut self, process: Process) {
+        self.died.insert(process);
         for call in self.calls.iter_mut().filter(|call| call.by.0 == process && call.fate == Fate::Open) {
             call.fate = Fate::HolderDied;
         }

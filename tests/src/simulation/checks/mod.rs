@@ -17,7 +17,7 @@ use sluice_shared::domain::id::{Incarnation, JobId};
 use sluice_shared::domain::outcome::Outcome;
 use sluice_shared::domain::record::Record;
 
-use super::clockwork::TaskId;
+use super::clockwork::{Process, TaskId};
 use calls::Call;
 use posts::Post;
 pub use sights::Sight;
@@ -111,6 +111,8 @@ pub(super) struct Checks {
     holders: BTreeMap<u64, TaskId>,
     disowned: BTreeSet<TaskId>,
     posts: Vec<Post>,
+    /// Processes that have died.
+    died: BTreeSet<Process>,
     /// Jobs whose submission or cancel was acknowledged.
     acknowledged: BTreeSet<JobId>,
     /// What the run has met.
@@ -150,6 +152,10 @@ impl Checks {
     /// The same for what is remembered of a job's webhooks.
     pub(super) fn recalled(&mut self, task: TaskId, state: Deliveries) {
         self.recalled.insert(task, state);
+    }
+
+    pub(super) fn has_died(&self, process: Process) -> bool {
+        self.died.contains(&process)
     }
 
     /// A client was told that a job is taken or cancelled.
