@@ -42,6 +42,8 @@ pub enum Invariant {
     TriggerHasCome,
     /// A live branch has a message, or one that will make its message (rule 3).
     LiveBranchHasAMessage,
+    /// What is to happen at a time has its timer before the first message of the chain that it belongs to (rules 2, 4, 8).
+    SignalsComeFirst,
     /// A chain only goes forward (rule 3).
     ChainGoesForward,
     /// What cannot happen does not (rule 2, last row).

@@ -1,7 +1,8 @@
 //! What may be stored in a chain, and what may leave it.
 
 use sluice_shared::domain::id::{BranchId, JobId, Token};
-use sluice_shared::domain::record::{BranchState, Record};
+use sluice_shared::domain::job::Trigger;
+use sluice_shared::domain::record::{Branch, BranchState, Record};
 use sluice_shared::topology::JobSubject;
 
 use super::super::broker::{Broker, Chain, Load, Message};
@@ -19,6 +20,9 @@ impl Checks {
         if !record.branch(branch).is_some_and(|branch| branch.is_live()) {
             return;
         }
+        if attempt == 1 {
+            self.signals_are_there(broker, at, record, branch);
+        }
         let others = broker.messages.iter().filter(|other| other.sequence != message.sequence).chain(evicted);
         let ahead = others.filter(|other| other.chain == message.chain);
         if let Some(ahead) = ahead
@@ -30,6 +34,31 @@ impl Checks {
         }
         if let Some(evicted) = evicted {
             self.has_messages(broker, evicted);
+        }
+    }
+
+    /// A branch gets its first message: the start timers of its fallbacks are there, and those of the job if it is the own
+    /// branch, as far as they have not come.
+    fn signals_are_there(&mut self, broker: &Broker, at: &JobSubject, record: &Record, branch: BranchId) {
+        let own = branch == BranchId::OWN;
+        let by_time = |(_, fallback): &(BranchId, &Branch)| {
+            fallback.state == BranchState::Unstarted
+                && matches!(fallback.contender.trigger, Some(Trigger::OnTimeout { .. }))
+        };
+        let starts = record.fallbacks(branch).filter(by_time).map(|(number, _)| Token::Start(number));
+        let deadline = record.deadline_at.filter(|_| own).map(|_| Token::Deadline);
+        let overdue = record.overdue_at.filter(|_| own && !record.overdue).map(|_| Token::Overdue);
+        let missing = starts.chain(deadline).chain(overdue).find(|token| {
+            // Where a start has no name of its own, it is in the chain of what it starts.
+            let nameless =
+                matches!(token, Token::Start(number) if is_there(broker, &at.job, record, Token::Branch(*number)));
+            !nameless && !is_there(broker, &at.job, record, *token)
+        });
+        let lossy = self.lives.get(&(at.job.clone(), at.incarnation.clone())).is_some_and(|life| life.lossy);
+        if let Some(missing) = missing.filter(|_| !lossy) {
+            self.broken(Invariant::SignalsComeFirst, || {
+                format!("branch {branch} begins, and {missing} has no message")
+            });
         }
     }
 
