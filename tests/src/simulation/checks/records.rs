@@ -48,7 +48,8 @@ impl Checks {
             self.met(Sight::Overdue);
         }
         for ((number, was), is) in old.numbered().zip(&new.branches) {
-            if rank(was) > rank(is) {
+            let begun_again = was.started_at.is_some() && is.started_at != was.started_at;
+            if rank(was) > rank(is) || begun_again {
                 self.broken(Invariant::OnlyForward, || format!("branch {number}: {:?} → {:?}", was.state, is.state));
             }
             self.within_the_policy(number, is);

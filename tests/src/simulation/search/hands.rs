@@ -4,7 +4,7 @@ use sluice_shared::domain::demand::{Demand, Expect, Then};
 
 use super::core::{Answered, Decided, Pointer, RecordId};
 use super::plan::Reads;
-use super::state::{At, End, Expected, Message, State, Todo};
+use super::state::{At, End, Expected, Message, State, Todo, Who};
 use super::steps::Steps;
 
 impl Steps {
@@ -115,7 +115,10 @@ impl Steps {
                 End::Ack
             }
         };
-        let todo = todo(&decided.demands, holds, record);
+        let mut todo = todo(&decided.demands, holds, record);
+        if state.hands[place].who == Who::Canceller {
+            todo.retain(|one| !matches!(one, Todo::Result(_))); // left to the signal's consumer
+        }
         let nothing = todo.is_empty();
         state.hands[place].at = At::Doing(todo, end);
         if nothing && (end == End::Execute || (end == End::Ack && decided.swap.is_none())) {
