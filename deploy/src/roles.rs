@@ -23,8 +23,8 @@ use crate::broker::Broker;
 use crate::cli::{Failure, configuration};
 use crate::entry::{self, AtWork};
 
-/// How long roles may take to finish or hand back what they hold.
-const DRAIN: Duration = Duration::from_secs(30);
+/// What roles may take to hand back what they hold, beyond the longest grace that is configured for what is on the wire.
+const HAND_BACK: Duration = Duration::from_secs(10);
 /// A broker that ends sooner than this after its start is not started again.
 const BROKER_LASTS: Duration = Duration::from_secs(10);
 
@@ -142,10 +142,12 @@ impl Roles {
             lost = keep(broker) => Err(lost),
         };
         shutdown.cancel();
-        let finished = timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
+        let Config { gateway, worker, delivery, .. } = &*self.ground.config;
+        let drain = gateway.grace.max(worker.grace).max(delivery.grace) + HAND_BACK;
+        let finished = timeout(drain, async { while self.tasks.join_next().await.is_some() {} }).await;
         if finished.is_err() {
             tracing::warn!(
-                "not everything ended within {DRAIN:?}; what was in hand is done again after the next start"
+                "not everything ended within {drain:?}; what was in hand is done again after the next start"
             );
         }
         ended

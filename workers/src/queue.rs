@@ -18,6 +18,9 @@ const EXPIRES: Duration = Duration::from_secs(30);
 /// How soon a message comes back that came when the worker had its hands full.
 const HANDS_FULL: Duration = Duration::from_millis(200);
 
+/// How soon a consumer that could not be made is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// A queue that this worker pulls.
 pub(crate) struct Pull {
     pub(crate) dispatcher: Arc<Dispatcher>,
@@ -47,8 +50,9 @@ impl Pull {
         loop {
             match self.pull(&generation).await {
                 End::Stopped => return,
-                End::Lost => {}
-                End::Gone => self.make_consumer().await,
+                // A queue that is new waits for nothing else.
+                End::Gone if self.make_consumer().await => continue,
+                End::Gone | End::Lost => {}
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -113,16 +117,24 @@ impl Pull {
         }
     }
 
-    /// Not where the queue is being removed: what slipped in gets its entry back from the sweep.
-    async fn make_consumer(&self) {
+    /// Makes the consumer; says whether it is there now. Not where the queue is being removed: what slipped in gets its entry
+    /// back from the sweep.
+    async fn make_consumer(&self) -> bool {
         let effects = self.dispatcher.handler.effects();
-        let Some(entry) = effects.queues().get(&self.name).filter(|entry| entry.value.closing_since.is_none()) else {
-            return tokio::time::sleep(Duration::from_secs(1)).await;
-        };
+        let entry = effects.queues().get(&self.name).filter(|entry| entry.value.closing_since.is_none());
         let (nats, ack_wait) = (effects.nats(), self.dispatcher.settings.ack_wait);
-        if let Err(error) = nats.topology().create_queue_consumer(nats, &self.name, &entry.value, ack_wait).await {
+        let made = match entry {
+            Some(entry) => nats.topology().create_queue_consumer(nats, &self.name, &entry.value, ack_wait).await,
+            None => {
+                tokio::time::sleep(AGAIN).await;
+                return false;
+            }
+        };
+        if let Err(error) = made {
             tracing::warn!(queue = %self.name, %error, "the queue's consumer could not be made, trying again");
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(AGAIN).await;
+            return false;
         }
+        true
     }
 }
