@@ -84,7 +84,7 @@ pub fn run(seed: u64, rules: Rules, told: bool) -> Run {
     if world.is_over.get() {
         world.checks.borrow_mut().all_there(&world.broker.borrow());
     }
-    world.clockwork.clear();
+    world.end();
     let violation = world.checks.borrow_mut().violation.take();
     let sights = std::mem::take(&mut world.checks.borrow_mut().sights);
     Run { violation, timeline: world.timeline.lines(), sights }
@@ -120,6 +120,13 @@ fn begin(seed: u64, rules: Rules, told: bool) -> Rc<World> {
 }
 
 impl World {
+    /// Lets go of everything that holds on to the world.
+    fn end(&self) {
+        self.clockwork.clear();
+        self.nodes.borrow_mut().clear();
+        self.ears.borrow_mut().clear();
+    }
+
     fn start_fleet(self: &Rc<Self>, scenario: &Scenario) {
         let workers = (1..=scenario.workers).map(Process);
         let deliveries = (1..=scenario.deliveries).map(|number| Process(100 + number));
