@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use sluice_shared::domain::id::BranchId;
 use sluice_shared::domain::job::Request;
@@ -18,8 +18,6 @@ use sluice_shared::domain::outcome::{Content, ErrorKind, Response};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Redirects that are followed.
-const MOST_REDIRECTS: usize = 5;
 /// Bytes of headers that are kept of an answer.
 const MOST_HEADER_BYTES: usize = 32 * 1024;
 /// Makes a request safe to repeat for a destination that honours it.
@@ -107,7 +105,8 @@ impl Sender {
     pub(crate) fn new() -> Result<Self, NoClient> {
         let client = Client::builder()
             .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(within_the_destination))
+            // A redirect is the answer: following it would be a call that no gate was asked for.
+            .redirect(Policy::none())
             .connect_timeout(CONNECT)
             .tcp_keepalive(Duration::from_secs(30))
             .http2_adaptive_window(true)
@@ -135,12 +134,6 @@ impl Sender {
             Err(_) => error(ErrorKind::Timeout, format!("no whole answer within {timeout:?}")),
         }
     }
-}
-
-/// Another destination has a gate of its own, which nobody asked: such a redirect is the answer.
-fn within_the_destination(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
-    if same && attempt.previous().len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
 }
 
 async fn take_in(mut response: reqwest::Response, limit: usize) -> reqwest::Result<Response> {
