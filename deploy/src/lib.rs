@@ -1,8 +1,10 @@
 //! The `sluice` command as a library: the embedded broker, and the command line that starts every role.
 
+pub mod bench;
 pub mod broker;
 pub mod cli;
 mod demo;
 mod entry;
 mod roles;
 pub mod scripted;
+mod show;

@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// Shows what it does, on a system of its own: a race of providers, and a 429 storm beside plain clients
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
+    /// Measures what it does under faults, on a system of its own
+    #[command(subcommand, after_help = BENCH_HELP)]
+    Bench(BenchCommand),
     /// Runs a gateway: the HTTP interface and the NATS service
     #[command(after_help = GATEWAY_HELP)]
     Gateway(GatewayArgs),
@@ -64,6 +67,32 @@ pub(crate) struct UpArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Print what was seen as one JSON document, when all is over
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Kills parts of it at random moments under load: what is lost, doubled or repeated, and how soon it recovers
+    #[command(after_help = FAULTS_HELP)]
+    Faults(FaultsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FaultsArgs {
+    /// How many jobs are submitted
+    #[arg(long, value_name = "NUMBER", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) jobs: u32,
+    /// How many times something is killed meanwhile: each role, alone and together with others, and the nats-server
+    #[arg(long, value_name = "NUMBER", default_value_t = 21)]
+    pub(crate) kills: u32,
+    /// Jobs submitted each second
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Decides what is killed when; that of an earlier run to repeat it [default: a random one, which is told]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// Print what was measured as one JSON document, when all is over
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -117,6 +146,33 @@ neither a configuration file nor SLUICE_... variables change what happens. RUST_
 
 Exit codes: 0 what it printed is what should have happened, 1 it is not (it says what), failed, or stopped before its end,
 3 no broker.";
+
+const BENCH_HELP: &str = "Example:
+  sluice bench faults --json
+
+Everything runs on this machine, with a nats-server of its own in a temporary directory, and ends by itself.
+
+Exit codes: 0 measured, 1 failed, or what was promised did not hold, 2 wrong usage, 3 no broker.";
+
+const FAULTS_HELP: &str = "Example:
+  sluice bench faults
+  sluice bench faults --jobs 2000 --kills 6 --seed 7 --json | jq .recovery_ms
+
+Two gateways, two workers, two deliveries and a nats-server of its own run as processes; the destinations that they call
+are scripted and remember every call. It takes jobs / rate seconds and about a minute.
+
+accepted          jobs that a gateway took
+outcomes          those of them that ended
+webhooks          those of them whose webhook was taken
+lost              those without one or the other: has to be 0
+double_outcomes   jobs of which two outcomes were seen: has to be 0
+repeated_calls    calls made again although no answer asked for it: each has to have been on the wire at a kill
+on_wire_at_kill   calls on the wire when a worker or the nats-server was killed
+double_webhooks   webhooks posted again although no answer asked for it, under the same id: as for calls
+recovery_ms       from a kill to the next webhook (first), and to the last of the jobs that were open then (all)
+
+Exit codes: 0 nothing was lost, doubled or repeated without a reason, 1 something was (it says what), or it failed,
+2 wrong usage, 3 no broker.";
 
 const GATEWAY_HELP: &str = "Example:
   sluice gateway --nats nats://10.0.0.5:4222 --listen 0.0.0.0:8080 --config sluice.toml

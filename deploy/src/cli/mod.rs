@@ -1,6 +1,6 @@
 //! The command line: what can be asked for, what is said, and with which exit code it ends.
 
-mod args;
+pub(crate) mod args;
 pub(crate) mod configuration;
 mod failure;
 mod role;
@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use args::{Cli, Command};
 pub(crate) use failure::Failure;
 
+use crate::bench;
 use crate::broker::guard;
 use crate::demo;
 use crate::roles::Role;
@@ -41,6 +42,7 @@ async fn run(command: Command) -> ExitCode {
     let ended = match command {
         Command::Up(args) => Box::pin(up::up(args)).await,
         Command::Demo(args) => Box::pin(demo::demo(args.json)).await,
+        Command::Bench(command) => bench::bench(command).await,
         Command::Gateway(args) => role::gateway(args).await,
         Command::Worker(args) => role::behind_the_door(Role::Worker, args).await,
         Command::Delivery(args) => role::behind_the_door(Role::Delivery, args).await,

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::cast::{ALLOWED, PROVIDERS};
 use super::race::{self, RaceSeen};
-use super::show::{millis, seconds};
 use super::storm::{self, StormSeen};
+use crate::show::{millis, seconds};
 
 /// The whole document.
 pub(super) fn document(race: &RaceSeen, storm: &StormSeen, failed: &[String]) -> Value {

@@ -8,18 +8,18 @@ mod client;
 mod document;
 mod expect;
 mod race;
-mod show;
+
 mod sse;
 mod stage;
 mod storm;
 
 use anyhow::{Context as _, anyhow};
 
+use crate::show::Show;
 use cast::Cast;
 use client::Api;
 use expect::Expectations;
 use race::RaceSeen;
-use show::Show;
 use storm::StormSeen;
 
 use crate::cli::{Failure, say, start_log, stop};
@@ -90,6 +90,6 @@ mod tests {
     fn what_is_said_fits_a_terminal_of_a_hundred_columns() {
         let said = [announcement(), &race::announcement(), &storm::announcement()].join("\n");
         let widest = said.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
-        assert!(widest.chars().count() <= show::WIDTH, "{widest}");
+        assert!(widest.chars().count() <= crate::show::WIDTH, "{widest}");
     }
 }

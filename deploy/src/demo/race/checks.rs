@@ -10,7 +10,7 @@ use sluice_shared::domain::outcome::Status;
 use super::seen::{Exchange, RaceSeen, UNDER_WAY};
 use crate::demo::cast::PROVIDERS;
 use crate::demo::expect::Expectations;
-use crate::demo::show::millis;
+use crate::show::millis;
 
 /// The branches, by the names of their providers.
 const OPENROUTER: usize = 0;

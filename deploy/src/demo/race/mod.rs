@@ -24,7 +24,7 @@ pub(crate) use timeline::{cancelled, timeline};
 use super::cast::{Cast, PROVIDERS, RETRY_AFTER};
 use super::client::Api;
 use super::expect::Expectations;
-use super::show::{Show, millis};
+use crate::show::{Show, millis};
 
 /// How long openai may be silent before anthropic contends.
 const PATIENCE: Duration = Duration::from_secs(3);

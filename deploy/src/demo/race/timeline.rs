@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::seen::{Exchange, RaceSeen, UNDER_WAY, Webhook};
 use crate::demo::cast::PROVIDERS;
-use crate::demo::show::millis;
+use crate::show::millis;
 
 /// How late the last of what happened may be noticed.
 const NOTICED_WITHIN: Duration = Duration::from_millis(150);

@@ -23,8 +23,8 @@ pub(super) use table::{ideal, table};
 
 use super::cast::{ALLOWED, Cast};
 use super::client::Api;
-use super::show::Show;
 use crate::scripted::{Call, Post};
+use crate::show::Show;
 
 /// How many jobs, and how many plain clients.
 const JOBS: usize = 200;

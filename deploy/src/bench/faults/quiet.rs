@@ -1,0 +1,38 @@
+//! When nothing is on its way in a broker any more: no job, timer, signal, result, webhook or submission.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use sluice_shared::nats::{ConnectOptions, Nats};
+use sluice_shared::topology::Topology;
+use tokio::time::sleep;
+
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits until nothing is on its way: nothing is done from then on that nobody asks for.
+///
+/// # Errors
+/// Where something is left after this time; it says how much is left where.
+pub async fn quiet(url: &str, topology: &Topology, within: Duration) -> anyhow::Result<()> {
+    let options = ConnectOptions { url: url.to_owned(), name: "sluice bench".to_owned(), ..ConnectOptions::default() };
+    let nats = Nats::connect(options, topology.clone()).await?;
+    let jobs = (0..topology.settings().shards).map(|shard| topology.jobs_stream(shard));
+    let others = [topology.results_stream(), topology.deliveries_stream(), topology.submit_stream()];
+    let until = Instant::now() + within;
+    for stream in jobs.chain(others) {
+        loop {
+            let left =
+                nats.jetstream().get_stream(&stream).await.with_context(|| format!("{stream} cannot be looked at"))?;
+            let left = left.cached_info().state.messages;
+            if left == 0 {
+                break;
+            }
+            if Instant::now() > until {
+                bail!("{left} messages are left in {stream} after {within:?}");
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+    Ok(())
+}

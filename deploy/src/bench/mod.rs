@@ -1,0 +1,19 @@
+//! `sluice bench`: what it does under load and under faults, measured on a system of its own on this machine.
+//!
+//! Each subcommand starts what it needs as processes, is bounded, leaves nothing running, and prints a table for people
+//! or one JSON document.
+
+pub mod faults;
+pub mod fleet;
+pub mod machine;
+pub mod process;
+
+use crate::cli::Failure;
+use crate::cli::args::BenchCommand;
+
+/// Runs one benchmark to its end.
+pub(crate) async fn bench(command: BenchCommand) -> Result<(), Failure> {
+    match command {
+        BenchCommand::Faults(args) => Box::pin(faults::run(args)).await,
+    }
+}
