@@ -1,34 +1,23 @@
-//! A `sluice` process: started, told to stop, killed, paused, started again; what it said is shown when the test fails.
+//! A `sluice` process under test: what goes wrong with it fails the test, and what it said is shown then.
 //!
 //! Invariant: it does not outlive its owner, and nothing is ended but by its process id.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use sluice::bench::process::{self, Start};
 
-use crate::{DEADLINE, program};
+use crate::program;
 
 /// How many of its last lines are shown when the test fails.
 const LINES: usize = 60;
-/// Variables of the environment that say where a nats-server is; all others of ours are kept from the process.
-const KEPT: [&str; 2] = ["SLUICE_NATS_SERVER", "SLUICE_CACHE_DIR"];
 
 /// A process of the program under test.
-pub struct Process {
-    name: String,
-    arguments: Vec<OsString>,
-    log: PathBuf,
-    running: Option<Child>,
-    announced: Value,
-}
+pub struct Process(process::Process);
 
 impl Process {
     /// Starts the program, which is to announce itself by a line of JSON. What it logs goes to the file `log`.
@@ -36,9 +25,8 @@ impl Process {
     /// # Panics
     /// Where it does not announce itself.
     pub async fn start(name: impl Into<String>, arguments: Vec<OsString>, log: PathBuf) -> Self {
-        let mut this = Self { name: name.into(), arguments, log, running: None, announced: Value::Null };
-        this.restart().await;
-        this
+        let start = Start { name: name.into(), program: program(), arguments, environment: Vec::new(), log };
+        Self(process::Process::start(start).await.unwrap())
     }
 
     /// Starts it again with the same arguments, after it was stopped or killed; one that runs is stopped first.
@@ -46,29 +34,13 @@ impl Process {
     /// # Panics
     /// Where it does not announce itself.
     pub async fn restart(&mut self) {
-        if self.running.is_some() {
-            self.stop().await;
-        }
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let mut command = Command::new(program());
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("SLUICE_") && !KEPT.contains(&name)) {
-                command.env_remove(name);
-            }
-        }
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        self.running = Some(child);
-        let line = timeout(DEADLINE, lines.next_line()).await.expect("an announcement in time").unwrap();
-        let Some(line) = line else { panic!("the {} ended before it announced itself", self.name) };
-        self.announced = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no line of JSON: {line}"));
+        self.0.restart().await.unwrap();
     }
 
     /// What it announced.
     #[must_use]
     pub fn announced(&self) -> &Value {
-        &self.announced
+        self.0.announced()
     }
 
     /// Its base URL.
@@ -77,7 +49,7 @@ impl Process {
     /// Where it announced none.
     #[must_use]
     pub fn http(&self) -> &str {
-        self.announced["http"].as_str().expect("an address")
+        self.announced()["http"].as_str().expect("an address")
     }
 
     /// Its process id.
@@ -86,7 +58,7 @@ impl Process {
     /// Where it does not run.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.running.as_ref().and_then(Child::id).expect("a process that runs")
+        self.0.pid().expect("a process that runs")
     }
 
     /// Tells it to stop (SIGTERM), and waits until it has; how it ended.
@@ -94,8 +66,7 @@ impl Process {
     /// # Panics
     /// Where it does not run, or does not end in time.
     pub async fn stop(&mut self) -> ExitStatus {
-        self.signal(Signal::SIGTERM);
-        self.ended().await
+        self.0.stop().await.unwrap()
     }
 
     /// Sends a signal and does not wait.
@@ -103,7 +74,7 @@ impl Process {
     /// # Panics
     /// Where it does not run.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
+        self.0.signal(signal).unwrap();
     }
 
     /// Waits until it has ended; how.
@@ -111,9 +82,7 @@ impl Process {
     /// # Panics
     /// Where it does not end in time.
     pub async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.running.take().expect("a process that runs");
-        let ended = timeout(DEADLINE, child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("the {} did not end within {DEADLINE:?}", self.name)).unwrap()
+        self.0.ended().await.unwrap()
     }
 
     /// Ends it as a crash would (SIGKILL).
@@ -121,8 +90,7 @@ impl Process {
     /// # Panics
     /// Where it does not run.
     pub async fn kill(&mut self) {
-        self.signal(Signal::SIGKILL);
-        self.ended().await;
+        self.0.kill().await.unwrap();
     }
 
     /// Stops it in its tracks (SIGSTOP).
@@ -138,7 +106,7 @@ impl Process {
     /// All that it logged so far.
     #[must_use]
     pub fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        std::fs::read_to_string(self.0.log()).unwrap_or_default()
     }
 }
 
@@ -154,7 +122,7 @@ impl Drop for Process {
             let said = self.said();
             let lines: Vec<&str> = said.lines().collect();
             let last = &lines[lines.len().saturating_sub(LINES)..];
-            eprintln!("---- the {} said\n{}", self.name, last.join("\n"));
+            eprintln!("---- the {} said\n{}", self.0.name(), last.join("\n"));
         }
     }
 }

@@ -75,7 +75,7 @@ impl Fleet {
             let arguments: [&str; 7] = [role, address, "127.0.0.1:0", "--json", "--nats", broker.url(), "--config"];
             let mut arguments: Vec<OsString> = arguments.map(Into::into).into();
             arguments.push(configuration.clone().into());
-            Process::start(Start { name, program: setup.program.clone(), arguments, log })
+            Process::start(Start { name, program: setup.program.clone(), arguments, environment: Vec::new(), log })
         };
         let many = |role, count: usize| try_join_all((0..count).map(move |number| start(role, number)));
         // The first makes the topology; the others find it.

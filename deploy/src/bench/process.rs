@@ -30,6 +30,8 @@ pub struct Start {
     pub program: PathBuf,
     /// What it is to do: it has to announce itself by a line of JSON.
     pub arguments: Vec<OsString>,
+    /// Variables of the environment that it gets beside ours.
+    pub environment: Vec<(String, OsString)>,
     /// The file that it logs to.
     pub log: PathBuf,
 }
@@ -81,6 +83,7 @@ impl Process {
                 command.env_remove(name);
             }
         }
+        command.envs(self.start.environment.iter().map(|(name, value)| (name, value)));
         // A Ctrl-C at the terminal is its owner's to handle.
         command.process_group(0).kill_on_drop(true).spawn()
     }
