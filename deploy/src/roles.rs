@@ -80,7 +80,7 @@ impl Ground {
         let queues = Queues::start(&self.nats).await;
         let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);
         let caps = Caps::new(self.nats.max_payload(), response);
-        Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl)
+        Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl).counted_by(&self.metrics)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Effects, NotDone};
 use crate::clock::Millis;
 use crate::domain::decide::{Incoming, Kind, Known};
 use crate::domain::demand::{Decision, Then};
+use crate::domain::id::JobId;
 use crate::domain::outcome::Status;
 use crate::domain::record::Record;
 use crate::nats::bucket::Written;
@@ -93,6 +94,13 @@ pub enum Unfinished {
 }
 
 impl Unfinished {
+    /// Whether trying again, or waiting, can change nothing: the record is more than the broker takes, however little of its
+    /// answers is kept, or lacks what it demands.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        matches!(self, Self::Swap(PublishError::TooLarge { .. }) | Self::NotDone(NotDone::Incomplete))
+    }
+
     /// Whether the broker may take it later. What it will never take is not worth waiting for.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -151,12 +159,12 @@ pub async fn handle<C: Carrier>(
         let Decision { swap, demands, then } = decide(Known::Record(&held.record), now);
         let (current, settled) = match swap {
             None => (held, None),
-            Some(next) => match carrier.swap(job, &held.record, &next, held.revision, now).await? {
-                Written::At(revision) => {
-                    let settled = next.outcome.as_ref().map(|outcome| outcome.status);
-                    (Seen { record: next, revision }, settled)
+            Some(next) => match swap_what_fits(carrier, job, &held, next, now).await? {
+                (record, Written::At(revision)) => {
+                    let settled = record.outcome.as_ref().map(|outcome| outcome.status);
+                    (Seen { record, revision }, settled)
                 }
-                Written::Changed | Written::Unknown => {
+                (_, Written::Changed | Written::Unknown) => {
                     carrier.pause(again).await;
                     continue;
                 }
@@ -166,6 +174,26 @@ pub async fn handle<C: Carrier>(
         return Ok(Handled { then, seen: Some(current), settled });
     }
     Err(Unfinished::Contended)
+}
+
+/// Swaps a record in, with less of its answers where the broker does not take all of it; says what was swapped in. A limit
+/// can be lowered under a job that was accepted below it.
+async fn swap_what_fits<C: Carrier>(
+    carrier: &C,
+    job: &JobId,
+    held: &Seen,
+    mut next: Box<Record>,
+    now: Millis,
+) -> Result<(Box<Record>, Written), PublishError> {
+    loop {
+        let refused = match carrier.swap(job, &held.record, &next, held.revision, now).await {
+            Ok(written) => return Ok((next, written)),
+            Err(error @ PublishError::TooLarge { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        next = next.smaller().ok_or(refused)?;
+        tracing::debug!(%job, "of the answers less is kept: the broker does not take all");
+    }
 }
 
 impl Handled {
@@ -197,6 +225,8 @@ mod tests {
             Unfinished::NotDone(NotDone::Result(too_large())),
             Unfinished::NotDone(NotDone::Incomplete),
         ];
+        assert!(!passing.iter().any(Unfinished::is_for_good));
+        assert_eq!(lasting.iter().filter(|lasting| lasting.is_for_good()).count(), 2);
         assert!(passing.iter().all(Unfinished::may_pass));
         assert!(!lasting.iter().any(Unfinished::may_pass));
     }

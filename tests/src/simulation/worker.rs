@@ -127,7 +127,7 @@ impl Node {
                 })
                 .await;
             match handled {
-                Err(unfinished) if unfinished.may_pass() && self.world.rules.keep(Rule::KeepTheAnswer) => {
+                Err(unfinished) if !unfinished.is_for_good() && self.world.rules.keep(Rule::KeepTheAnswer) => {
                     self.tell(|| format!("keeps the answer: {unfinished}"));
                     self.sleep(CONCLUDE_AGAIN).await;
                 }
