@@ -44,10 +44,19 @@ impl TestBroker {
     /// # Panics
     /// Where it does not start.
     pub async fn with(settings: Settings) -> Self {
+        Self::holding(settings, None).await
+    }
+
+    /// Starts one with this topology made that may store so many bytes.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn holding(settings: Settings, max_store: Option<u64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = BrokerOptions::new(dir.path().join("nats"));
         options.environment.nats_url = None; // one of the test's own, always
         options.runner = Some(program());
+        options.max_store = max_store;
         let broker = Broker::start(options).await.unwrap();
         let this = Self { broker, topology: Topology::new(settings), dir };
         let made = Options { dead_letter_age: Duration::from_secs(3600), ack_wait: Duration::from_secs(15) };
