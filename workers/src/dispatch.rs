@@ -107,6 +107,9 @@ impl Dispatcher {
                 Err(unfinished) if !unfinished.is_for_good() => {
                     tracing::warn!(job = %message.address.job, %unfinished, "an answer is kept until the broker takes it");
                     tokio::time::sleep(CONCLUDE_AGAIN).await;
+                    if let Unfinished::NotHandedOn { seen: settled, .. } = unfinished {
+                        seen = Some(*settled);
+                    }
                 }
                 concluded => return concluded.map(|handled| handled.then),
             }

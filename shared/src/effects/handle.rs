@@ -88,6 +88,15 @@ pub enum Unfinished {
     /// Something demanded may not have been done.
     #[error(transparent)]
     NotDone(#[from] NotDone),
+    /// The job has ended, and its end may not have been handed on. Going on from this record is as good as reading it again,
+    /// for it does not change any more, and better where it is forgotten before there is room for its result.
+    #[error("{error}")]
+    NotHandedOn {
+        /// The settled record.
+        seen: Box<Seen>,
+        /// What may not have been done.
+        error: NotDone,
+    },
     /// Others changed the record at every try.
     #[error("the record changed at every try")]
     Contended,
@@ -98,22 +107,31 @@ impl Unfinished {
     /// answers is kept, or lacks what it demands.
     #[must_use]
     pub fn is_for_good(&self) -> bool {
-        matches!(self, Self::Swap(PublishError::TooLarge { .. }) | Self::NotDone(NotDone::Incomplete))
+        match self {
+            Self::NotDone(error) | Self::NotHandedOn { error, .. } => matches!(error, NotDone::Incomplete),
+            Self::Swap(error) => matches!(error, PublishError::TooLarge { .. }),
+            Self::Read(_) | Self::Contended => false,
+        }
     }
 
     /// Whether the broker may take it later. What it will never take is not worth waiting for.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        let refused = |error: &PublishError| matches!(error, PublishError::TooLarge { .. } | PublishError::Refused(_));
         match self {
             Self::Read(error) => *error == ReadError::NoAnswer,
-            Self::Swap(error) | Self::NotDone(NotDone::NotMoved(NotMoved(error)) | NotDone::Result(error)) => {
-                !refused(error)
-            }
-            Self::NotDone(NotDone::Queue(_) | NotDone::FollowUp(_)) | Self::Contended => true,
-            Self::NotDone(NotDone::Incomplete) => false,
+            Self::Swap(error) => !is_refused(error),
+            Self::Contended => true,
+            Self::NotDone(error) | Self::NotHandedOn { error, .. } => match error {
+                NotDone::NotMoved(NotMoved(error)) | NotDone::Result(error) => !is_refused(error),
+                NotDone::Queue(_) | NotDone::FollowUp(_) => true,
+                NotDone::Incomplete => false,
+            },
         }
     }
+}
+
+fn is_refused(error: &PublishError) -> bool {
+    matches!(error, PublishError::TooLarge { .. } | PublishError::Refused(_))
 }
 
 impl Effects {
@@ -170,8 +188,13 @@ pub async fn handle<C: Carrier>(
                 }
             },
         };
-        carrier.perform(job, &current.record, &demands, message.sequence).await?;
-        return Ok(Handled { then, seen: Some(current), settled });
+        return match carrier.perform(job, &current.record, &demands, message.sequence).await {
+            Ok(()) => Ok(Handled { then, seen: Some(current), settled }),
+            Err(error) if current.record.outcome.is_some() => {
+                Err(Unfinished::NotHandedOn { seen: Box::new(current), error })
+            }
+            Err(error) => Err(error.into()),
+        };
     }
     Err(Unfinished::Contended)
 }

@@ -19,11 +19,11 @@ const STORE: u64 = 8 << 20;
 const JOBS: usize = 4_000;
 const BODY: usize = 6_000;
 
-/// A destination that refuses all calls for now, until it is told to answer them.
-fn closed_until(open: &Arc<AtomicBool>) -> Rule {
+/// A destination that refuses all calls for now, until it is told to answer them, with so many bytes.
+fn closed_until(open: &Arc<AtomicBool>, bytes: u64) -> Rule {
     let open = Arc::clone(open);
     Rule::choose(move |_, _| match open.load(Ordering::Acquire) {
-        true => Script::answer(200),
+        true => Script::answer(200).filled(bytes),
         false => Script::answer(429).header("retry-after", 1),
     })
 }
@@ -39,7 +39,7 @@ async fn a_store_that_fills_up_refuses_jobs_in_time_ends_all_it_has_taken_and_ta
     let settings = Configuration::default().set("gateway.storage_limit", STORE);
     let scene = Scene::on(broker, settings).await;
     let open = Arc::new(AtomicBool::new(false));
-    scene.destination.on("/", closed_until(&open));
+    scene.destination.on("/", closed_until(&open, 0));
 
     let scene = &scene;
     let (full, mut taken) = (&AtomicBool::new(false), Vec::new());
@@ -58,8 +58,20 @@ async fn a_store_that_fills_up_refuses_jobs_in_time_ends_all_it_has_taken_and_ta
     assert!(full.load(Ordering::Acquire) && taken.len() > 100, "{} jobs were taken", taken.len());
 
     open.store(true, Ordering::Release);
-    for job in &taken {
-        assert_eq!(scene.hooks.wait_for_job(job, DEADLINE).await.unwrap().payload["status"], "success");
+    all_ended_once(scene, &taken).await;
+    let again = eventually("a job that is taken again", async || {
+        Some(scene.client.post(&job(scene, JOBS)).await).filter(|answer| answer.status == 202)
+    })
+    .await;
+    let job = again.body["job_id"].as_str().unwrap();
+    assert_eq!(scene.outcome(job).await["status"], "success");
+}
+
+/// All of these ended well, each with one call and one webhook.
+async fn all_ended_once(scene: &Scene, taken: &[String]) {
+    for job in taken {
+        let post = scene.hooks.wait_for_job(job, DEADLINE * 3).await;
+        assert_eq!(post.unwrap_or_else(|_| panic!("no webhook of {job}")).payload["status"], "success");
     }
     scene.nothing_left().await;
     let posts = scene.hooks.all_posts();
@@ -67,11 +79,19 @@ async fn a_store_that_fills_up_refuses_jobs_in_time_ends_all_it_has_taken_and_ta
     assert_eq!(not_once(taken.iter().map(String::as_str), &counts(jobs)), BTreeMap::new());
     let done = scene.destination.look(|calls| calls.iter().filter(|call| call.status == Some(200)).count());
     assert_eq!(done, taken.len(), "calls were repeated");
+}
 
-    let again = eventually("a job that is taken again", async || {
-        Some(scene.client.post(&job(scene, JOBS)).await).filter(|answer| answer.status == 202)
-    })
-    .await;
-    let job = again.body["job_id"].as_str().unwrap();
-    assert_eq!(scene.outcome(job).await["status"], "success");
+#[tokio::test]
+async fn outcomes_that_outgrow_the_store_wait_until_older_ones_are_forgotten_and_none_is_lost() {
+    let broker = TestBroker::holding(small(), Some(STORE)).await;
+    let settings = Configuration::default().set("gateway.storage_limit", STORE).set("records.settled_ttl", "1m");
+    let scene = Scene::on(broker, settings).await;
+    let open = Arc::new(AtomicBool::new(false));
+    scene.destination.on("/", closed_until(&open, 60_000));
+    let mut taken = Vec::new();
+    for _ in 0..250 {
+        taken.push(scene.submit("/", json!({})).await);
+    }
+    open.store(true, Ordering::Release);
+    all_ended_once(&scene, &taken).await;
 }
