@@ -7,7 +7,6 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
 
@@ -39,7 +38,7 @@ impl fmt::Display for Panicked {
 pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     static TELL_PLACES: Once = Once::new();
     TELL_PLACES.call_once(tell_places);
-    let mut work = pin!(work);
+    let mut work = Box::pin(work);
     std::future::poll_fn(|context| {
         let before = CAUGHT.replace(true);
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));

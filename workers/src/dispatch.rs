@@ -51,7 +51,7 @@ impl Dispatcher {
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             tokio::select! {
-                () = this.handler.unless_poisoned(&in_hand, this.dispatch(&in_hand, hold)) => {}
+                () = this.handler.unless_poisoned(&in_hand, Box::pin(this.dispatch(&in_hand, hold))) => {}
                 () = keep_alive(&in_hand, this.settings.ack_wait) => {}
                 // Whoever gets it next reads the record and goes on from there.
                 () = this.stop.at_once.cancelled() => in_hand.nak(None).await,

@@ -77,7 +77,7 @@ impl Due {
                     Pulled::Message(message) => {
                         let (handler, permit) = (self.handler.clone(), permits.split(1));
                         self.tasks.spawn(async move {
-                            handler.unless_poisoned(&message, come_due(&handler, &message)).await;
+                            handler.unless_poisoned(&message, Box::pin(come_due(&handler, &message))).await;
                             drop(permit);
                         });
                     }

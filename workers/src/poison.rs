@@ -44,7 +44,7 @@ impl Handler {
         if in_hand.delivered() < TRIES {
             return in_hand.nak(Some(TRY_AGAIN)).await;
         }
-        self.poisoned(in_hand, &panicked).await;
+        Box::pin(self.poisoned(in_hand, &panicked)).await;
     }
 
     /// Ends the job of a message that cannot be handled, as far as that can be, and sets the message aside. Where that

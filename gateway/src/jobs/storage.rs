@@ -100,6 +100,7 @@ impl Storage {
         let replicas = nats.topology().settings().replicas;
         let mut looks = interval(every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent = true;
         loop {
             tokio::select! {
                 _ = looks.tick() => {}
@@ -107,7 +108,13 @@ impl Storage {
             }
             let before = self.0.taken.load(Ordering::Relaxed);
             match nats.jetstream().query_account().await {
-                Ok(account) => self.saw(room.left(&account, replicas), before),
+                Ok(account) => {
+                    let left = room.left(&account, replicas);
+                    if left.is_none() && std::mem::take(&mut silent) {
+                        tracing::info!("nobody says how much the broker may store: say it as gateway.storage_limit");
+                    }
+                    self.saw(left, before);
+                }
                 // Nothing is known, so what was known stands.
                 Err(error) => tracing::debug!(error = broker_error(&error), "the broker's storage is not known"),
             }

@@ -140,9 +140,9 @@ impl Intake {
 
     /// Takes one submission in and lets go of it. `name` is its own, the same each time it is handed out.
     pub(super) async fn take_in(&self, held: &Held, name: &str) {
-        let settled = match caught(held.while_alive(self.settle(&held.0, name))).await {
+        let settled = match caught(Box::pin(held.while_alive(self.settle(&held.0, name)))).await {
             Ok(settled) => settled,
-            Err(panicked) => held.while_alive(self.panicked(&held.0, name, &panicked)).await,
+            Err(panicked) => Box::pin(held.while_alive(self.panicked(&held.0, name, &panicked))).await,
         };
         match settled {
             Ok(()) => held.done().await,
@@ -163,7 +163,7 @@ impl Intake {
         let tenant = self.tenant_of(message.subject()).ok();
         let refused = Refused { message, name, tenant: tenant.as_ref(), code: "internal", why };
         self.metrics.submitted(Via::Nats, Submitted::Refused);
-        match caught(self.refuse(&refused)).await {
+        match caught(Box::pin(self.refuse(&refused))).await {
             Ok(told) => Ok(told?),
             Err(again) => {
                 let why = format!("{}; its webhooks are not told: {again}", refused.why);
