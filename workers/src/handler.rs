@@ -101,7 +101,8 @@ impl Handler {
         }
     }
 
-    /// Ends the branch at whatever attempt the record has it: the one that the message pointed to is not known.
+    /// Ends the branch at whatever attempt the record has it: the one that the message pointed to is not known. Where it does
+    /// not contend any more, and for a signal, the table says what is still to be done: that needs no attempt.
     pub(crate) async fn die(&self, message: &JobMessage, kind: ErrorKind, text: String) -> Result<(), Unfinished> {
         let message_of = |attempt| JobMessage { attempt, ..message.clone() };
         let content = Content::Error { kind, message: text };
@@ -112,7 +113,7 @@ impl Handler {
                     let answer = Answer { attempt, at: now, content: content.clone() };
                     conclude(record, message_of(attempt).incoming(), &answer, Verdict::Final, now)
                 }
-                None => Decision::only(Then::Ack),
+                None => Decision { then: Then::Ack, ..decide(known, message.incoming(), now) },
             },
             Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => Decision::only(Then::Ack),
         };

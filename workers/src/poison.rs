@@ -30,7 +30,7 @@ const MUCH_LATER: Duration = Duration::from_secs(60 * 60);
 enum Fate {
     /// It has ended, or what contends beside the message goes on and ends it.
     Settled,
-    /// It could not be ended: why.
+    /// It could not be ended, or its end not handed on: why.
     Pending(String),
     /// Nobody knows: the broker was silent or had no room all the time.
     Unknown,
@@ -63,7 +63,7 @@ impl Handler {
             }
             Fate::Unknown => in_hand.nak(Some(TRY_AGAIN)).await,
             Fate::Pending(cause) => {
-                let reason = format!("{why}; its job could not be ended: {cause}");
+                let reason = format!("{why}; its job could not be ended, or its end not handed on: {cause}");
                 if self.keep_letter(in_hand, &reason).await {
                     in_hand.nak(Some(MUCH_LATER)).await;
                 }

@@ -9,6 +9,7 @@ use crate::domain::demand::{Demand, Expect, When};
 use crate::domain::id::{BranchId, JobId, Token};
 use crate::domain::record::Record;
 use crate::domain::result::{FollowUp, JobResult};
+use crate::fault_points;
 use crate::nats::bucket::BucketError;
 use crate::nats::dead::{DeadKind, DeadLetter};
 use crate::nats::guarded::NotMoved;
@@ -105,6 +106,7 @@ impl Effects {
     }
 
     async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
+        fault_points::point("result", &record.key);
         let result = JobResult::of(job, record).ok_or(NotDone::Incomplete)?;
         self.hand_to_delivery(&result).await
     }

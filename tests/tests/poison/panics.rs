@@ -96,6 +96,18 @@ async fn a_job_that_cannot_even_be_ended_is_told_of_in_its_dead_letter_and_holds
 }
 
 #[tokio::test]
+async fn an_end_that_panics_whoever_hands_it_on_stays_in_hand_until_that_can_be_done() {
+    let scene = Scene::start().await;
+    let job = scene.submit("/poison", key("result")).await;
+    let reason = one_reason(&scene, "message").await;
+    assert!(reason.contains("or its end not handed on"), "{reason}");
+    assert_eq!(scene.client.get(&job).await["status"], "success");
+    assert_eq!(scene.destination.calls("/poison").len(), 1, "the call was repeated");
+    assert_eq!(scene.run("/next", json!({})).await["status"], "success");
+    scene.system.broker.wait_for_message("jobs", "0").await;
+}
+
+#[tokio::test]
 async fn a_retry_that_panics_when_it_comes_due_ends_its_branch() {
     let scene = Scene::start().await;
     scene.destination.on("/poison", Script::answer(500));
