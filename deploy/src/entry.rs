@@ -19,7 +19,7 @@ pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>
 pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<AtWork> {
     Ok(Box::pin(async move {
         let (settings, stop) = (&ground.config.gateway, ground.shutdown.clone());
-        let jobs = Jobs::start(ground.effects().await, settings.storage_watermark, &stop);
+        let jobs = Jobs::start(ground.effects().await, ground.room(), &stop);
         let options = nats::Options::new(settings, ground.config.worker.ack_wait);
         let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
         let by_nats = async { anyhow::Ok(by_nats.await?) };

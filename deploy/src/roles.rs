@@ -4,10 +4,12 @@
 //! told to ends the process.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use sluice_gateway::jobs::{Free, Room};
 use sluice_shared::config::Config;
 use sluice_shared::effects::{Caps, Effects};
 use sluice_shared::nats::{ConnectError, ConnectOptions, Nats};
@@ -19,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::cli::{Failure, configuration};
 use crate::entry::{self, AtWork};
 
@@ -55,6 +57,8 @@ pub(crate) struct Ground {
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
+    /// What the broker may store and where, where it is our own.
+    pub(crate) store: Option<(PathBuf, Option<u64>)>,
 }
 
 impl Ground {
@@ -72,7 +76,21 @@ impl Ground {
         })?;
         topology.create(&nats, configuration::assets(&config)).await.map_err(of_topology)?;
         telemetry::log_start(name.trim_start_matches("sluice "), env!("CARGO_PKG_VERSION"), &nats);
-        Ok(Self { nats, config, metrics: Metrics::new(), shutdown })
+        Ok(Self { nats, config, metrics: Metrics::new(), shutdown, store: None })
+    }
+
+    /// The same on a broker of our own.
+    pub(crate) fn on(self, broker: &Broker) -> Self {
+        Self { store: broker.store().map(|(dir, limit)| (dir.to_owned(), limit)), ..self }
+    }
+
+    /// What is known of the room for jobs.
+    pub(crate) fn room(&self) -> Room {
+        let gateway = &self.config.gateway;
+        let configured = gateway.storage_limit.map(|bytes| bytes.0);
+        let (dir, own) = self.store.clone().map_or((None, None), |(dir, own)| (Some(dir), own));
+        let free = dir.map(|dir| -> Free { Arc::new(move || broker::free(&dir)) });
+        Room { watermark: gateway.storage_watermark, limit: configured.or(own), free }
     }
 
     /// What it takes to act on jobs, with a watched copy of the queues.
@@ -80,7 +98,7 @@ impl Ground {
         let queues = Queues::start(&self.nats).await;
         let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);
         let caps = Caps::new(self.nats.max_payload(), response);
-        Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl)
+        Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl).counted_by(&self.metrics)
     }
 }
 

@@ -158,6 +158,16 @@ fn ended(status: Status, reason: Option<Reason>, winner: Token) -> Record {
     record(Some(Outcome { status, reason, winner, at: Millis(99), answer: Some(response()) }))
 }
 
+/// A job that ended with a body of so many bytes.
+pub(crate) fn settled_record(body: usize) -> Record {
+    let mut record = ended(Status::Success, None, Token::Branch(BranchId::OWN));
+    let answer = record.outcome.as_mut().and_then(|outcome| outcome.answer.as_mut()).unwrap();
+    if let Content::Response(response) = &mut answer.content {
+        (response.body, response.truncated) = (vec![7; body].into(), false);
+    }
+    record
+}
+
 fn result() -> JobResult {
     let record = ended(Status::Failed, Some(Reason::Exhausted), Token::Branch(BranchId(1)));
     JobResult::of(&"job_a".parse().unwrap(), &record).unwrap()
@@ -173,6 +183,16 @@ fn golden_records() {
         "record_refused",
         &ended(Status::Failed, Some(Reason::Refused("no".into())), Token::Start(BranchId(2))),
     );
+}
+
+#[test]
+fn golden_poison() {
+    let why = || "panicked at a.rs:1".to_owned();
+    keeps_its_form("record_poisoned", &ended(Status::Failed, Some(Reason::Poisoned(why())), Token::Deadline));
+    let mut record = record(None);
+    let content = Content::Error { kind: ErrorKind::Poisoned, message: why() };
+    record.branches[0].last = Some(Answer { attempt: 1, at: Millis(12), content });
+    keeps_its_form("record_poisoned_branch", &record);
 }
 
 #[test]

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sluice::broker::{Broker, BrokerOptions};
 use sluice_shared::effects::{Caps, Effects};
+use sluice_shared::nats::read::Held;
 use sluice_shared::nats::{ConnectOptions, Nats};
 use sluice_shared::queues::Queues;
 use sluice_shared::topology::{Options, Settings, Topology};
@@ -18,7 +21,7 @@ pub struct TestBroker {
     /// The server itself, to be restarted or killed.
     pub broker: Broker,
     topology: Topology,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// A small topology: one shard, one bucket of records.
@@ -41,12 +44,21 @@ impl TestBroker {
     /// # Panics
     /// Where it does not start.
     pub async fn with(settings: Settings) -> Self {
+        Self::holding(settings, None).await
+    }
+
+    /// Starts one with this topology made that may store so many bytes.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn holding(settings: Settings, max_store: Option<u64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = BrokerOptions::new(dir.path().join("nats"));
         options.environment.nats_url = None; // one of the test's own, always
         options.runner = Some(program());
+        options.max_store = max_store;
         let broker = Broker::start(options).await.unwrap();
-        let this = Self { broker, topology: Topology::new(settings), _dir: dir };
+        let this = Self { broker, topology: Topology::new(settings), dir };
         let made = Options { dead_letter_age: Duration::from_secs(3600), ack_wait: Duration::from_secs(15) };
         this.topology.create(&this.connect().await, made).await.unwrap();
         this
@@ -56,6 +68,39 @@ impl TestBroker {
     #[must_use]
     pub fn url(&self) -> &str {
         self.broker.url()
+    }
+
+    /// Changes a line of its configuration while it runs, as an operator would, and waits until it counts.
+    ///
+    /// # Panics
+    /// Where there is no such line, or the server does not take it.
+    pub async fn reconfigure(&self, before: &str, after: &str) {
+        let (file, log) = (self.dir.path().join("nats/nats-server.conf"), self.dir.path().join("nats/nats-server.log"));
+        let reloads = || std::fs::read_to_string(&log).unwrap().matches("Reloaded server configuration").count();
+        let (config, reloaded) = (std::fs::read_to_string(&file).unwrap(), reloads());
+        assert!(config.contains(before), "no `{before}` in {config}");
+        std::fs::write(&file, config.replace(before, after)).unwrap();
+        let pid = self.broker.pid().unwrap().try_into().unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGHUP).unwrap();
+        eventually("a new configuration", async || (reloads() > reloaded).then_some(())).await;
+    }
+
+    /// Waits for dead letters of a kind, and gives them.
+    ///
+    /// # Panics
+    /// Where there are fewer at the deadline.
+    pub async fn dead_letters(&self, kind: &str, count: usize) -> Vec<Held> {
+        let nats = self.connect().await;
+        let (stream, filter) = (self.topology.dead_stream(), format!("{}.dead.{kind}.>", self.topology.prefix()));
+        eventually(&format!("{count} dead letters of the kind {kind}"), async || {
+            let (mut letters, mut from) = (Vec::new(), 1);
+            while let Some(letter) = nats.next_from(&stream, &filter, from).await.ok()? {
+                from = letter.sequence + 1;
+                letters.push(letter);
+            }
+            (letters.len() >= count).then_some(letters)
+        })
+        .await
     }
 
     /// The names of what is in it.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sluice::scripted::{Call, Destination, WebhookReceiver};
 
 use crate::DEADLINE;
+use crate::broker::TestBroker;
 use crate::client::Client;
 use crate::system::{Setup, System};
 
@@ -41,7 +42,18 @@ impl Scene {
     /// # Panics
     /// Where something does not start.
     pub async fn at(destination: Destination, setup: impl Into<Setup>) -> Self {
-        let system = System::start(setup.into()).await;
+        Self::of(System::start(setup.into()).await, destination).await
+    }
+
+    /// The same on a broker that is there, with the topology of the setup.
+    ///
+    /// # Panics
+    /// Where something does not start.
+    pub async fn on(broker: TestBroker, setup: impl Into<Setup>) -> Self {
+        Self::of(System::on(broker, setup.into()).await, Destination::start().await.unwrap()).await
+    }
+
+    async fn of(system: System, destination: Destination) -> Self {
         let client = system.client();
         Self { system, destination, hooks: WebhookReceiver::start().await.unwrap(), client }
     }

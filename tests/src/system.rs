@@ -62,7 +62,15 @@ impl System {
             record_buckets: configured("topology.record_buckets").unwrap_or(4),
             ..small()
         };
-        let (broker, files) = (TestBroker::with(settings).await, tempfile::tempdir().unwrap());
+        Self::on(TestBroker::with(settings).await, setup).await
+    }
+
+    /// The same on a broker that is there; its topology is to be that of the setup.
+    ///
+    /// # Panics
+    /// Where a role does not announce itself.
+    pub async fn on(broker: TestBroker, setup: Setup) -> Self {
+        let files = tempfile::tempdir().unwrap();
         std::fs::write(files.path().join("sluice.toml"), setup.configuration.toml()).unwrap();
         let mut this = Self { gateways: Vec::new(), workers: Vec::new(), deliveries: Vec::new(), broker, files };
         let roles = [("gateway", setup.gateways), ("worker", setup.workers), ("delivery", setup.deliveries)];

@@ -11,8 +11,8 @@ use sluice::scripted::{Destination, Script};
 use sluice_shared::clock;
 use sluice_shared::config::Config;
 use sluice_shared::domain::id::{BranchId, JobId, Tenant, Token};
-use sluice_shared::domain::outcome::{Content, ErrorKind, Status};
-use sluice_shared::domain::record::Record;
+use sluice_shared::domain::outcome::{Content, ErrorKind, Outcome, Status};
+use sluice_shared::domain::record::{BranchState, Record};
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::{Effects, Receipt, Submission};
 use sluice_shared::nats::records::Found;
@@ -162,6 +162,25 @@ async fn a_branch_whose_message_nobody_can_read_dies_and_the_queue_goes_on() {
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert!(letters[0].0.starts_with("sluice.dead.message._.jobs.0."), "{letters:?}");
     assert_eq!(rig.destination.count(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_read_of_a_job_that_has_ended_by_it_still_brings_its_result() {
+    let rig = Rig::start().await;
+    let receipt = rig.submit("a").await;
+    // Whoever ended it died before the result.
+    let Found::Record(mut record, revision) = rig.effects.records().read(&receipt.job).await.unwrap() else { panic!() };
+    let (status, winner) = (Status::Failed, Token::Branch(BranchId::OWN));
+    record.branches[0].state = BranchState::Dead;
+    record.outcome = Some(Outcome { status, reason: None, winner, at: clock::now(), answer: None });
+    rig.effects.records().swap(&receipt.job, &record, revision, Duration::from_secs(60)).await.unwrap();
+    rig.replace_work(&receipt, b"\x01garbage").await;
+    let _worker = rig.worker("").await;
+    rig.empty().await;
+    let nats = rig.effects.nats();
+    let results = nats.jetstream().get_stream(nats.topology().results_stream()).await.unwrap();
+    assert_eq!(results.cached_info().state.messages, 1);
+    assert_eq!((rig.dead_letters().await.len(), rig.destination.count()), (1, 0));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use sluice_shared::domain::decide::Verdict;
 use sluice_shared::domain::demand::Then;
 use sluice_shared::domain::outcome::Answer;
 use sluice_shared::effects::{Handled, JobMessage, Seen, Unfinished};
+use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,7 @@ impl Dispatcher {
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             tokio::select! {
-                () = this.dispatch(&in_hand, hold) => {}
+                () = this.handler.unless_poisoned(&in_hand, Box::pin(this.dispatch(&in_hand, hold))) => {}
                 () = keep_alive(&in_hand, this.settings.ack_wait) => {}
                 // Whoever gets it next reads the record and goes on from there.
                 () = this.stop.at_once.cancelled() => in_hand.nak(None).await,
@@ -64,12 +65,14 @@ impl Dispatcher {
             Ok(message) => message,
             Err(strange) => return self.handler.let_go_of(in_hand, strange).await,
         };
-        let then = self.carry_out(&message, hold).await;
-        self.handler.let_go(in_hand, then).await;
+        match self.carry_out(in_hand, &message, hold).await {
+            Err(unfinished) if unfinished.is_for_good() => self.handler.poisoned(in_hand, &unfinished).await,
+            then => self.handler.let_go(in_hand, then).await,
+        }
     }
 
     /// Guard, attempt, conclude; says what becomes of the message.
-    async fn carry_out(&self, message: &JobMessage, hold: Hold) -> Result<Then, Unfinished> {
+    async fn carry_out(&self, in_hand: &InHand, message: &JobMessage, hold: Hold) -> Result<Then, Unfinished> {
         // First watched, then read: an end of the job in between is either told or read.
         let watched = self.settlements.watch(&message.address.job);
         let guarded = self.handler.guard(message).await?;
@@ -77,14 +80,20 @@ impl Dispatcher {
             self.handler.metrics().dropped();
             return Ok(guarded.then);
         };
+        fault_points::point("work", &seen.record.key);
+        self.handler.could_end(in_hand, &seen.record)?;
         let attempt = Attempt { dispatcher: self, message, branch, attempt };
         match attempt.make(seen, hold, watched).await? {
-            Ended::Answered { answer, verdict, seen } => self.conclude(message, seen, &answer, verdict).await,
+            Ended::Answered { answer, verdict, seen } => {
+                fault_points::point("answer", &seen.record.key);
+                self.conclude(message, seen, &answer, verdict).await
+            }
             Ended::NotMade(then) => Ok(then),
         }
     }
 
-    /// The answer is kept while the broker is silent or has no room: if the message came again, so would the call.
+    /// The answer is kept while the broker is silent, has no room, or refuses it for a reason that may be its own: if the
+    /// message came again, so would the call.
     async fn conclude(
         &self,
         message: &JobMessage,
@@ -95,9 +104,12 @@ impl Dispatcher {
         let mut seen = Some(seen);
         loop {
             match self.handler.conclude(message, seen.take(), answer, verdict).await {
-                Err(unfinished) if unfinished.may_pass() => {
+                Err(unfinished) if !unfinished.is_for_good() => {
                     tracing::warn!(job = %message.address.job, %unfinished, "an answer is kept until the broker takes it");
                     tokio::time::sleep(CONCLUDE_AGAIN).await;
+                    if let Unfinished::NotHandedOn { seen: settled, .. } = unfinished {
+                        seen = Some(*settled);
+                    }
                 }
                 concluded => return concluded.map(|handled| handled.then),
             }

@@ -77,7 +77,7 @@ impl Due {
                     Pulled::Message(message) => {
                         let (handler, permit) = (self.handler.clone(), permits.split(1));
                         self.tasks.spawn(async move {
-                            come_due(&handler, &message).await;
+                            handler.unless_poisoned(&message, Box::pin(come_due(&handler, &message))).await;
                             drop(permit);
                         });
                     }
@@ -101,10 +101,10 @@ impl Due {
 
 async fn come_due(handler: &Handler, in_hand: &InHand) {
     match message::read(handler.effects().nats().prefix(), in_hand) {
-        Ok(message) => {
-            let guarded = handler.guard(&message).await;
-            handler.let_go(in_hand, guarded.map(|handled| handled.then)).await;
-        }
+        Ok(message) => match handler.guard(&message).await {
+            Err(unfinished) if unfinished.is_for_good() => handler.poisoned(in_hand, &unfinished).await,
+            guarded => handler.let_go(in_hand, guarded.map(|handled| handled.then)).await,
+        },
         Err(strange) => handler.let_go_of(in_hand, strange).await,
     }
 }

@@ -1,13 +1,16 @@
 //! What every message of a job goes through, work or due: guard, carry out, let go; and what becomes of one that cannot be
 //! read.
 
+use std::time::Duration;
+
 use sluice_shared::clock;
-use sluice_shared::domain::decide::{Known, Verdict, conclude, decide};
+use sluice_shared::domain::decide::{Kind, Known, Verdict, conclude, decide};
 use sluice_shared::domain::demand::{Decision, Then};
 use sluice_shared::domain::id::Token;
 use sluice_shared::domain::outcome::{Answer, Content, ErrorKind};
 use sluice_shared::domain::record::{BranchState, Record};
 use sluice_shared::effects::{Effects, Handled, JobMessage, Seen, Unfinished};
+use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::telemetry::Metrics;
 
@@ -35,7 +38,12 @@ impl Handler {
 
     /// By the table.
     pub(crate) async fn guard(&self, message: &JobMessage) -> Result<Handled, Unfinished> {
-        let decided = |known: Known<'_>, now| decide(known, message.incoming(), now);
+        let decided = |known: Known<'_>, now| {
+            if let (Known::Record(record), Kind::Due) = (known, message.kind) {
+                fault_points::point("due", &record.key);
+            }
+            decide(known, message.incoming(), now)
+        };
         self.counted(self.effects.handle(message, None, decided).await)
     }
 
@@ -55,7 +63,7 @@ impl Handler {
         self.counted(self.effects.handle(message, seen, decided).await)
     }
 
-    fn counted(&self, handled: Result<Handled, Unfinished>) -> Result<Handled, Unfinished> {
+    pub(crate) fn counted(&self, handled: Result<Handled, Unfinished>) -> Result<Handled, Unfinished> {
         if let Ok(Handled { settled: Some(status), seen: Some(seen), .. }) = &handled {
             self.metrics.settled(*status, clock::now().since(seen.record.accepted_at));
         }
@@ -73,7 +81,7 @@ impl Handler {
             Ok(Then::Execute { .. }) => in_hand.nak(Some(TRY_AGAIN)).await,
             Err(unfinished) => {
                 tracing::warn!(subject = in_hand.subject(), %unfinished, "a message is left for another try");
-                in_hand.nak(Some(TRY_AGAIN)).await;
+                in_hand.nak(Some(again_after(in_hand.delivered(), &unfinished))).await;
             }
         }
     }
@@ -86,24 +94,26 @@ impl Handler {
             Strange::Subject(_) | Strange::Unfired => return self.set_aside(in_hand, &strange.to_string()).await,
             Strange::Payload { message, why } => (message, why),
         };
-        match self.die(&message, &why).await {
+        let text = format!("the branch's message cannot be read: {why}");
+        match self.die(&message, ErrorKind::Unreadable, text).await {
             Ok(()) => self.set_aside(in_hand, &why).await,
             unfinished @ Err(_) => self.let_go(in_hand, unfinished.map(|()| Then::Ack)).await,
         }
     }
 
-    /// Ends the branch at whatever attempt the record has it: the one that the message pointed to is not known.
-    async fn die(&self, message: &JobMessage, why: &str) -> Result<(), Unfinished> {
+    /// Ends the branch at whatever attempt the record has it: the one that the message pointed to is not known. Where it does
+    /// not contend any more, and for a signal, the table says what is still to be done: that needs no attempt.
+    pub(crate) async fn die(&self, message: &JobMessage, kind: ErrorKind, text: String) -> Result<(), Unfinished> {
         let message_of = |attempt| JobMessage { attempt, ..message.clone() };
-        let text = format!("the branch's message cannot be read: {why}");
-        let content = Content::Error { kind: ErrorKind::Unreadable, message: text };
+        let content = Content::Error { kind, message: text };
         let decided = |known: Known<'_>, now| match known {
             Known::Record(record) => match live_at(record, message.address.token) {
                 Some(attempt) => {
+                    fault_points::point("die", &record.key);
                     let answer = Answer { attempt, at: now, content: content.clone() };
                     conclude(record, message_of(attempt).incoming(), &answer, Verdict::Final, now)
                 }
-                None => Decision::only(Then::Ack),
+                None => Decision { then: Then::Ack, ..decide(known, message.incoming(), now) },
             },
             Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => Decision::only(Then::Ack),
         };
@@ -112,15 +122,30 @@ impl Handler {
 
     /// Keeps a message as a dead letter, then acks it. Where that fails it is not acked and comes again.
     async fn set_aside(&self, in_hand: &InHand, reason: &str) {
-        tracing::error!(subject = in_hand.subject(), reason, "a message is set aside");
-        match self.effects.nats().set_message_aside(in_hand, reason).await {
-            Ok(_) => {
-                self.metrics.set_aside();
-                in_hand.ack().await;
-            }
-            Err(error) => tracing::warn!(%error, "a dead letter was not stored; the message comes again"),
+        if self.keep_letter(in_hand, reason).await {
+            in_hand.ack().await;
         }
     }
+
+    /// Says whether it is kept.
+    pub(crate) async fn keep_letter(&self, in_hand: &InHand, reason: &str) -> bool {
+        tracing::error!(subject = in_hand.subject(), reason, "a message is set aside");
+        let kept = self.effects.set_message_aside(in_hand, reason).await;
+        if let Err(error) = &kept {
+            tracing::warn!(%error, "a dead letter was not stored; the message comes again");
+        }
+        kept.is_ok()
+    }
+}
+
+/// What the broker may take later is tried again soon; what it refuses less and less often, for that takes somebody who
+/// changes the broker.
+fn again_after(tries: u64, unfinished: &Unfinished) -> Duration {
+    if unfinished.may_pass() {
+        return TRY_AGAIN;
+    }
+    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(6);
+    TRY_AGAIN * (1 << doublings)
 }
 
 /// The attempt at which the token's branch contends, if it does.

@@ -57,7 +57,7 @@ struct Worker {
 impl Worker {
     fn new(effects: Effects, config: &Config, metrics: Metrics, stop: Stop) -> Result<Self, NoClient> {
         let dispatcher = Dispatcher {
-            handler: Handler::new(effects, metrics),
+            handler: Handler::new(effects.counted_by(&metrics), metrics),
             sender: Sender::new()?,
             settlements: Settlements::default(),
             settings: Settings::of(&config.worker, &config.retry),

@@ -12,9 +12,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::BrokerError;
 use super::guard::{Report, SUBCOMMAND};
 use super::settings::{Layout, SyncInterval, server_config};
+use super::{BrokerError, disk};
 
 /// How long a guard may take to end its server: its own grace and a margin.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -30,6 +30,7 @@ pub(super) struct Start {
     pub(super) server: PathBuf,
     pub(super) layout: Layout,
     pub(super) sync: SyncInterval,
+    pub(super) max_store: Option<u64>,
     pub(super) within: Duration,
 }
 
@@ -40,14 +41,17 @@ pub(super) struct Running {
     reports: Lines<BufReader<ChildStdout>>,
     pub(super) pid: u32,
     pub(super) port: u16,
+    pub(super) max_store: Option<u64>,
 }
 
 impl Start {
     /// Starts on the port given, and waits until the server answers.
     pub(super) async fn on(&self, port: Option<u16>) -> Result<Running, BrokerError> {
         let deadline = Instant::now() + self.within;
-        let config =
-            self.draft(port).map_err(|why| BrokerError::Directory { path: self.layout.dir().to_owned(), why })?;
+        let max_store = self.max_store.or_else(|| disk::limit(&self.layout.store()));
+        let config = self
+            .draft(port, max_store)
+            .map_err(|why| BrokerError::Directory { path: self.layout.dir().to_owned(), why })?;
         let log_before = self.log_length();
         let mut running =
             timeout_at(deadline, self.spawn(config.path())).await.map_err(|_| self.not_ready(log_before))??;
@@ -58,7 +62,7 @@ impl Start {
             }
         };
         match ready {
-            Some(port) => running.port = port,
+            Some(port) => (running.port, running.max_store) = (port, max_store),
             None => return Err(self.not_ready(log_before)),
         }
         std::fs::write(self.layout.last_port(), running.port.to_string())
@@ -72,11 +76,11 @@ impl Start {
     }
 
     /// The configuration under a name of its own: the guard gives it the right one once it holds the lock.
-    fn draft(&self, port: Option<u16>) -> io::Result<NamedTempFile> {
+    fn draft(&self, port: Option<u16>, max_store: Option<u64>) -> io::Result<NamedTempFile> {
         std::fs::create_dir_all(self.layout.ports())?;
         let mut draft =
             tempfile::Builder::new().prefix(".nats-server-").suffix(".conf").tempfile_in(self.layout.dir())?;
-        draft.write_all(server_config(&self.layout, port, &self.sync).as_bytes())?;
+        draft.write_all(server_config(&self.layout, port, &self.sync, max_store).as_bytes())?;
         Ok(draft)
     }
 
@@ -106,7 +110,9 @@ impl Start {
         };
         let mut reports = BufReader::new(stdout).lines();
         match report(&mut reports).await {
-            Some(Report::Running(pid)) => Ok(Running { guard, stdin: Some(stdin), reports, pid, port: 0 }),
+            Some(Report::Running(pid)) => {
+                Ok(Running { guard, stdin: Some(stdin), reports, pid, port: 0, max_store: None })
+            }
             Some(Report::InUse(by)) => Err(BrokerError::InUse { dir: self.layout.dir().to_owned(), by }),
             Some(Report::Ended(why)) => Err(BrokerError::Ended { why, log: String::new() }),
             None => Err(runner(io::Error::other(format!("it knows no `{SUBCOMMAND}` subcommand")))),

@@ -5,6 +5,7 @@
 //! started it.
 
 mod child;
+mod disk;
 mod find;
 mod guard;
 mod install;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+pub use disk::free;
 pub use find::{Environment, FindError, Found, Unfit, find};
 pub use guard::{GuardOptions, SUBCOMMAND, guard};
 pub use install::{InstallError, PINNED, place};
@@ -40,6 +42,8 @@ pub struct BrokerOptions {
     pub runner: Option<PathBuf>,
     /// How often the server syncs to disk.
     pub sync: SyncInterval,
+    /// How much the server may store, in bytes; what is there and most of what is free on its disk where nothing is said.
+    pub max_store: Option<u64>,
     /// How long a start may take.
     pub start_within: Duration,
 }
@@ -53,6 +57,7 @@ impl BrokerOptions {
             environment: Environment::of_process(),
             runner: None,
             sync: SyncInterval::default(),
+            max_store: None,
             start_within: START_WITHIN,
         }
     }
@@ -154,7 +159,8 @@ impl Broker {
         let own = || std::env::current_exe().map_err(|why| BrokerError::Directory { path: "this program".into(), why });
         let runner = options.runner.map_or_else(own, Ok)?;
         let layout = Layout::new(&dir);
-        let start = Start { runner, server, layout, sync: options.sync, within: options.start_within };
+        let BrokerOptions { sync, max_store, start_within: within, .. } = options;
+        let start = Start { runner, server, layout, sync, max_store, within };
         let running = match start.on(start.last_port()).await {
             Err(error) if error.port_is_taken() => start.on(None).await?,
             other => other?,
@@ -193,6 +199,18 @@ impl Broker {
     pub fn version(&self) -> Option<ServerVersion> {
         match &self.server {
             Server::Ours(ours) => Some(ours.version),
+            Server::Theirs => None,
+        }
+    }
+
+    /// Where a server that we started keeps its store, and how much it may store, in bytes, as far as that is known.
+    #[must_use]
+    pub fn store(&self) -> Option<(&Path, Option<u64>)> {
+        match &self.server {
+            Server::Ours(ours) => {
+                let limit = ours.running.as_ref().and_then(|running| running.max_store);
+                Some((ours.start.layout.dir(), limit))
+            }
             Server::Theirs => None,
         }
     }

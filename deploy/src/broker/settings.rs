@@ -37,6 +37,10 @@ impl Layout {
     pub(super) fn lock(&self) -> PathBuf {
         self.dir.join("lock")
     }
+    /// Where the server keeps what it stores, within the directory.
+    pub(super) fn store(&self) -> PathBuf {
+        self.dir.join("jetstream")
+    }
     pub(super) fn config(&self) -> PathBuf {
         self.dir.join("nats-server.conf")
     }
@@ -53,8 +57,9 @@ impl Layout {
     }
 }
 
-/// The text of the file. Without a port the server chooses a free one.
-pub(super) fn server_config(layout: &Layout, port: Option<u16>, sync: &SyncInterval) -> String {
+/// The text of the file. Without a port the server chooses a free one; without a limit it stores as much as it thinks fit.
+pub(super) fn server_config(layout: &Layout, port: Option<u16>, sync: &SyncInterval, max_store: Option<u64>) -> String {
+    let store = max_store.map(|bytes| format!("  max_file_store: {bytes}\n")).unwrap_or_default();
     let port = port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
     let sync = match sync {
         SyncInterval::Server => String::new(),
@@ -65,7 +70,7 @@ pub(super) fn server_config(layout: &Layout, port: Option<u16>, sync: &SyncInter
         "# Written at every start: changes are lost.\n\
          server_name: sluice\nhost: \"127.0.0.1\"\nport: {port}\nmax_payload: {MAX_PAYLOAD}\n\
          log_file: {log}\nlogfile_size_limit: {LOG_LIMIT}\nlogfile_max_num: 2\nports_file_dir: {ports}\n\
-         jetstream {{\n  store_dir: {dir}\n{sync}}}\n",
+         jetstream {{\n  store_dir: {dir}\n{store}{sync}}}\n",
         log = quoted(&layout.log()),
         ports = quoted(&layout.ports()),
         dir = quoted(layout.dir()),
@@ -83,15 +88,16 @@ mod tests {
 
     #[test]
     fn the_server_listens_on_loopback_only_and_chooses_its_port() {
-        let text = server_config(&Layout::new(Path::new("/d")), None, &SyncInterval::Server);
+        let text = server_config(&Layout::new(Path::new("/d")), None, &SyncInterval::Server, None);
         assert!(text.contains("host: \"127.0.0.1\"\nport: -1\n"), "{text}");
-        assert!(!text.contains("sync_interval"), "{text}");
+        assert!(!text.contains("sync_interval") && !text.contains("max_file_store"), "{text}");
     }
 
     #[test]
     fn a_path_with_quotes_stays_one_string() {
-        let text = server_config(&Layout::new(Path::new("/a \"b\"")), Some(4333), &SyncInterval::Always);
+        let text = server_config(&Layout::new(Path::new("/a \"b\"")), Some(4333), &SyncInterval::Always, Some(7));
         assert!(text.contains(r#"store_dir: "/a \"b\"""#), "{text}");
+        assert!(text.contains("  max_file_store: 7\n"), "{text}");
         assert!(text.contains("port: 4333\n") && text.contains("sync_interval: always\n"), "{text}");
     }
 }

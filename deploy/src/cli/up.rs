@@ -52,7 +52,7 @@ async fn roles_on(
     let connecting = Ground::connect(options, config, shutdown.clone());
     let Some(ground) = unless_stopped(shutdown, Box::pin(connecting)).await else { return Ok(()) };
     let listening = Listening::of(broker, data, &http, &metrics).context("a listener has no address")?;
-    let mut roles = Roles::on(ground?);
+    let mut roles = Roles::on(ground?.on(broker));
     roles.gateway(http)?;
     roles.worker()?;
     roles.delivery()?;

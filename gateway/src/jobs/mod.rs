@@ -7,6 +7,7 @@ mod follow;
 mod keep_events;
 mod place;
 mod read;
+mod room;
 mod status;
 mod storage;
 mod submit;
@@ -21,6 +22,7 @@ pub use body::{BranchBody, BranchStatus, JobBody, LastBody, WebhookBody};
 pub use follow::{Follower, Next};
 pub use place::{NoPlace, Place};
 pub use read::GetError;
+pub use room::{Free, Room};
 pub use status::Status;
 pub use storage::{LOOK_EVERY, Storage};
 pub use submit::{ReceiptBody, Refusal, counted};
@@ -41,12 +43,12 @@ impl Jobs {
         Self { effects, storage: Storage::default() }
     }
 
-    /// The same, and until told to stop what they rely on is looked after: new jobs are refused above `watermark`, a
-    /// share of the broker's storage, and the stream of events is made again where it is lost.
+    /// The same, and until told to stop what they rely on is looked after: new jobs are refused where the broker has no room
+    /// to spare, and the stream of events is made again where it is lost.
     #[must_use]
-    pub fn start(effects: Effects, watermark: f64, stop: &CancellationToken) -> Self {
+    pub fn start(effects: Effects, room: Room, stop: &CancellationToken) -> Self {
         keep_events::keep_events(effects.nats(), stop.clone());
-        let storage = Storage::watch(effects.nats(), watermark, LOOK_EVERY, stop.clone());
+        let storage = Storage::watch(effects.nats(), room, LOOK_EVERY, stop.clone());
         Self { effects, storage }
     }
 

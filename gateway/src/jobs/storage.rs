@@ -1,40 +1,71 @@
 //! Whether the broker has room for new jobs. Above a share of what it may store, jobs are refused, so that those that
 //! were accepted can end.
 //!
-//! Looks every few seconds at what the account uses. Where the account has no limit of its own, nobody tells a client
-//! what the server may store: then a publish that found no room is the only sign, and counts for as long.
+//! Looks every few seconds at what the account uses, and counts what is submitted in between, so that no burst uses up what
+//! is left for the others. Where nobody tells what may be stored, a publish that found no room is the only sign, and counts
+//! for as long. What room there is is decided in `room`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::account::Account;
 use sluice_shared::nats::{Nats, broker_error};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
+
+use super::room::Room;
 
 /// How often the broker is asked, and how long a publish that found no room counts.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How soon it is asked again where what was left is used up.
+const LOOK_SOON: Duration = Duration::from_millis(100);
+/// What a job takes beside its JSON, in bytes: its record, its first message, its signals, what the gate notes.
+const BESIDE: u64 = 4 * 1024;
 
 /// Whether the broker has room. Clones say the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Storage(Arc<Seen>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
-    /// As of the last look.
-    above: AtomicBool,
+    /// What may still be stored as of the last look, in bytes; the largest number where nobody knows.
+    left: AtomicU64,
+    /// What was submitted since.
+    taken: AtomicU64,
+    /// How often each byte is stored.
+    copies: u64,
     /// When a publish last found no room.
     no_room: Mutex<Option<Instant>>,
+    /// A look is worth it before its time.
+    soon: Notify,
+}
+
+impl Default for Storage {
+    /// Room without end, until a publish finds none.
+    fn default() -> Self {
+        Self::stored_in(1)
+    }
 }
 
 impl Storage {
-    /// Looks from now on until told to stop. `watermark` is the share of its storage that the broker may fill.
+    fn stored_in(copies: u8) -> Self {
+        let (no_room, soon) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Seen {
+            left: AtomicU64::new(u64::MAX),
+            taken: AtomicU64::new(0),
+            copies: copies.into(),
+            no_room,
+            soon,
+        }))
+    }
+
+    /// Looks from now on until told to stop.
     #[must_use]
-    pub fn watch(nats: &Nats, watermark: f64, every: Duration, stop: CancellationToken) -> Self {
-        let storage = Self::default();
+    pub fn watch(nats: &Nats, room: Room, every: Duration, stop: CancellationToken) -> Self {
+        let storage = Self::stored_in(nats.topology().settings().replicas);
         let (nats, kept) = (nats.clone(), storage.clone());
-        tokio::spawn(stop.run_until_cancelled_owned(async move { kept.keep(&nats, watermark, every).await }));
+        tokio::spawn(stop.run_until_cancelled_owned(async move { kept.keep(&nats, &room, every).await }));
         storage
     }
 
@@ -47,7 +78,17 @@ impl Storage {
     fn is_full_at(&self, now: Instant) -> bool {
         let no_room = *self.0.no_room.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = no_room.is_some_and(|at| now.saturating_duration_since(at) < LOOK_EVERY);
-        lately || self.0.above.load(Ordering::Relaxed)
+        let used_up = self.0.taken.load(Ordering::Relaxed) >= self.0.left.load(Ordering::Relaxed);
+        if used_up {
+            self.0.soon.notify_one();
+        }
+        lately || used_up
+    }
+
+    /// A job of so many bytes is about to be stored.
+    pub(super) fn takes(&self, bytes: usize) {
+        let bytes = (u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(BESIDE)).saturating_mul(self.0.copies);
+        self.0.taken.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// A publish found no room.
@@ -55,77 +96,47 @@ impl Storage {
         *self.0.no_room.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    async fn keep(&self, nats: &Nats, watermark: f64, every: Duration) {
+    async fn keep(&self, nats: &Nats, room: &Room, every: Duration) {
         let replicas = nats.topology().settings().replicas;
         let mut looks = interval(every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent = true;
         loop {
-            looks.tick().await;
+            tokio::select! {
+                _ = looks.tick() => {}
+                () = self.0.soon.notified() => sleep(LOOK_SOON.min(every)).await,
+            }
+            let before = self.0.taken.load(Ordering::Relaxed);
             match nats.jetstream().query_account().await {
-                Ok(account) => self.saw(is_above(&account, replicas, watermark)),
+                Ok(account) => {
+                    let left = room.left(&account, replicas);
+                    if left.is_none() && std::mem::take(&mut silent) {
+                        tracing::info!("nobody says how much the broker may store: say it as gateway.storage_limit");
+                    }
+                    self.saw(left, before);
+                }
                 // Nothing is known, so what was known stands.
                 Err(error) => tracing::debug!(error = broker_error(&error), "the broker's storage is not known"),
             }
         }
     }
 
-    fn saw(&self, above: bool) {
-        if self.0.above.swap(above, Ordering::Relaxed) != above {
-            match above {
-                true => tracing::warn!("the broker's storage is above the watermark: new jobs are refused"),
-                false => tracing::info!("the broker has room: new jobs are taken"),
-            }
+    /// What was `taken` before the look is in what it saw.
+    fn saw(&self, left: Option<u64>, taken: u64) {
+        let left = left.unwrap_or(u64::MAX);
+        let before = self.0.left.swap(left, Ordering::Relaxed);
+        self.0.taken.fetch_sub(taken, Ordering::Relaxed);
+        match (before == 0, left == 0) {
+            (false, true) => tracing::warn!("the broker's storage is above the watermark: new jobs are refused"),
+            (true, false) => tracing::info!("the broker has room: new jobs are taken"),
+            (true, true) | (false, false) => {}
         }
     }
 }
 
-/// Whether the account uses more than this share of a limit it has: the one for streams with so many replicas, or the
-/// one for all.
-fn is_above(account: &Account, replicas: u8, watermark: f64) -> bool {
-    let tier = account.tiers.get(&format!("R{replicas}"));
-    let of_tier = tier.map(|tier| (tier.storage, tier.limits.max_storage));
-    let limits = [Some((account.storage, account.limits.max_storage)), of_tier];
-    limits.into_iter().flatten().any(|(used, limit)| share(used, limit).is_some_and(|share| share > watermark))
-}
-
-#[allow(clippy::cast_precision_loss, reason = "bytes of a disk are known well enough as a float")]
-fn share(used: u64, limit: Option<i64>) -> Option<f64> {
-    let limit = limit.filter(|limit| *limit > 0)?;
-    Some(used as f64 / limit as f64)
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "an account that cannot be read fails the test")]
-
     use super::*;
-
-    fn account(used: u64, limit: i64, tiers: &str) -> Account {
-        let limits = |limit: i64| {
-            format!(
-                r#"{{"max_memory":-1,"max_storage":{limit},"max_streams":-1,"max_consumers":-1,"max_bytes_required":false,
-                "max_ack_pending":-1,"memory_max_stream_bytes":-1,"storage_max_stream_bytes":-1}}"#
-            )
-        };
-        let one = |used: u64, limit: i64| {
-            format!(
-                r#""memory":0,"storage":{used},"reserved_memory":0,"reserved_storage":0,"streams":1,"consumers":1,
-                "limits":{}"#,
-                limits(limit)
-            )
-        };
-        let tier = if tiers.is_empty() { String::new() } else { format!(r#""{tiers}":{{{}}}"#, one(95, 100)) };
-        let json = format!(r#"{{{},"api":{{"total":1,"errors":0}},"tiers":{{{tier}}}}}"#, one(used, limit));
-        serde_json::from_str(&json).unwrap()
-    }
-
-    #[test]
-    fn an_account_is_full_above_its_watermark_and_never_without_a_limit() {
-        assert!(is_above(&account(91, 100, ""), 1, 0.9));
-        assert!(!is_above(&account(90, 100, ""), 1, 0.9));
-        assert!(!is_above(&account(u64::MAX, -1, ""), 1, 0.9));
-        assert!(!is_above(&account(1, 0, ""), 1, 0.9));
-    }
 
     #[test]
     fn a_publish_that_found_no_room_counts_for_a_while() {
@@ -137,8 +148,18 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_a_tier_counts_for_its_replicas_only() {
-        assert!(is_above(&account(95, 0, "R3"), 3, 0.9));
-        assert!(!is_above(&account(95, 0, "R3"), 1, 0.9));
+    fn what_is_submitted_between_two_looks_counts_until_the_second_has_seen_it() {
+        let (storage, kib) = (Storage::stored_in(3), |kib: usize| kib << 10);
+        storage.saw(Some(100 << 10), 0);
+        storage.takes(kib(12));
+        assert!(!storage.is_full());
+        storage.takes(kib(16));
+        assert!(storage.is_full(), "3 copies of 36 KiB are more than 100 KiB");
+        storage.saw(Some(50 << 10), 3 * (36 << 10));
+        assert!(!storage.is_full());
+        storage.saw(Some(0), 0);
+        assert!(storage.is_full());
+        storage.saw(None, 0);
+        assert!(!storage.is_full(), "nobody knows a limit any more");
     }
 }

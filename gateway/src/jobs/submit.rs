@@ -69,6 +69,7 @@ impl Jobs {
         }
         let traceparent = Some(trace(traceparent.as_deref()).to_string());
         let submission = Submission { tenant: tenant.clone(), key, job, traceparent };
+        self.storage.takes(json.len());
         let submitted = Box::pin(self.effects().submit(submission)).await;
         if matches!(submitted, Err(SubmitError::NoRoom)) {
             self.storage.found_no_room();

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::effects::SubmitError;
+use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
 use sluice_shared::nats::{Nats, broker_error};
+use sluice_shared::panics::{Panicked, caught};
 use sluice_shared::telemetry::{Metrics, Submitted, Via};
 use sluice_shared::topology::Topology;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,8 @@ use crate::jobs::{Jobs, Refusal, counted};
 const STANDS: Duration = Duration::from_secs(1);
 /// How often a submission is tried that the broker will not take for a reason that may pass: some minutes.
 const PATIENCE: u64 = 12;
+/// How often a submission is handed out that panics, before it is refused.
+const TRIES_OF_WHAT_PANICS: u64 = 3;
 
 /// Takes durable submissions in.
 pub(super) struct Intake {
@@ -52,6 +56,8 @@ enum NotYet {
     NotStored(#[from] Refusal),
     #[error(transparent)]
     NotTold(#[from] NotTold),
+    #[error("{0}")]
+    Panicked(Panicked),
 }
 
 impl Intake {
@@ -134,11 +140,34 @@ impl Intake {
 
     /// Takes one submission in and lets go of it. `name` is its own, the same each time it is handed out.
     pub(super) async fn take_in(&self, held: &Held, name: &str) {
-        match held.while_alive(self.settle(&held.0, name)).await {
+        let settled = match caught(Box::pin(held.while_alive(self.settle(&held.0, name)))).await {
+            Ok(settled) => settled,
+            Err(panicked) => Box::pin(held.while_alive(self.panicked(&held.0, name, &panicked))).await,
+        };
+        match settled {
             Ok(()) => held.done().await,
             Err(why) => {
                 tracing::debug!(%why, name, "a durable submission is tried again later");
                 held.again().await;
+            }
+        }
+    }
+
+    /// What panics is tried a few times, then it is refused: its webhooks are told, where it does not panic over that too.
+    async fn panicked(&self, message: &InHand, name: &str, panicked: &Panicked) -> Result<(), NotYet> {
+        let (tries, why) = (message.delivered(), panicked.to_string());
+        tracing::error!(name, tries, why, "taking a durable submission in broke down");
+        if tries < TRIES_OF_WHAT_PANICS {
+            return Err(NotYet::Panicked(panicked.clone()));
+        }
+        let tenant = self.tenant_of(message.subject()).ok();
+        let refused = Refused { message, name, tenant: tenant.as_ref(), code: "internal", why };
+        self.metrics.submitted(Via::Nats, Submitted::Refused);
+        match caught(Box::pin(self.refuse(&refused))).await {
+            Ok(told) => Ok(told?),
+            Err(again) => {
+                let why = format!("{}; its webhooks are not told: {again}", refused.why);
+                Ok(self.set_aside(&Refused { why, ..refused }).await?)
             }
         }
     }
@@ -153,6 +182,7 @@ impl Intake {
             }
         };
         let key = beside::key(message.headers(), message.payload(), Some(name));
+        fault_points::point("intake", key.unwrap_or_default());
         let traceparent = beside::traceparent(message.headers());
         let submitted = self.jobs.submit(&tenant, message.payload(), key, traceparent).await;
         self.metrics.submitted(Via::Nats, counted(&submitted));

@@ -64,15 +64,19 @@ impl Intake {
         if !result.webhooks.is_empty() {
             self.jobs.effects().hand_to_delivery(&result).await?;
         }
+        self.set_aside(refused).await
+    }
+
+    /// Keeps it as a dead letter.
+    pub(super) async fn set_aside(&self, refused: &Refused<'_>) -> Result<(), NotTold> {
         let letter = DeadLetter {
             kind: DeadKind::Submission,
-            tenant: tenant.as_str(),
+            tenant: refused.tenant.map_or(NOBODY, Tenant::as_str),
             name: refused.name.to_owned(),
             reason: &refused.why,
             payload: refused.message.payload().clone(),
         };
-        self.nats().set_aside(letter).await?;
-        self.metrics.set_aside();
+        self.jobs.effects().set_aside(letter).await?;
         Ok(())
     }
 

@@ -50,6 +50,8 @@ pub(super) fn topology(topology: &Topology, faults: &mut Faults) {
 pub(super) fn gateway(gateway: &Gateway, faults: &mut Faults) {
     let share = (0.1..=1.0).contains(&gateway.storage_watermark);
     faults.unless(share, "gateway.storage_watermark", "must be from 0.1 to 1");
+    let limit = gateway.storage_limit.is_none_or(|limit| limit.0 >= 1 << 20);
+    faults.unless(limit, "gateway.storage_limit", "must be at least 1 MiB");
     faults.unless((1..=100_000).contains(&gateway.max_batch), "gateway.max_batch", "must be from 1 to 100000");
     faults.unless(gateway.intake >= 1, "gateway.intake", "must be at least 1");
     let wait = Duration::from_secs(1)..=Duration::from_secs(3600);

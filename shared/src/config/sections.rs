@@ -95,6 +95,8 @@ pub struct Gateway {
     pub max_batch: usize,
     /// Submissions are refused above this share of the broker's storage.
     pub storage_watermark: f64,
+    /// What the broker may store, where its account has no limit that says so.
+    pub storage_limit: Option<Bytes>,
     /// Durable submissions taken in at a time.
     pub intake: usize,
     /// How long requests in flight may take to end at a stop.

@@ -134,6 +134,16 @@ pub fn conclude(record: &Record, message: Incoming<'_>, answer: &Answer, verdict
     }
 }
 
+/// Decides about a message that cannot be handled, however often it is tried: its job ends as failed, whatever else contends,
+/// for a job that ends is better than one that hangs. Where it has ended, the message's row of the table decides.
+#[must_use]
+pub fn poisoned(record: &Record, message: Incoming<'_>, why: &str, now: Millis) -> Decision {
+    if record.incarnation != *message.incarnation || record.outcome.is_some() {
+        return decide(Known::Record(record), message, now);
+    }
+    by_signal(record, message.token, Status::Failed, Reason::Poisoned(why.to_owned()), now)
+}
+
 /// What a submission's record demands: signals first, then the first message of the job's own request, which is the
 /// commit point. Nothing for what has happened already.
 #[must_use]

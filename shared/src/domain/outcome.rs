@@ -59,6 +59,8 @@ pub enum Reason {
     Cancelled,
     /// The submission was refused: what was wrong with it.
     Refused(String),
+    /// What was to end it could not be handled: why. A defect of this program.
+    Poisoned(String),
 }
 
 /// What one attempt of a branch came back with.
@@ -121,6 +123,8 @@ pub enum ErrorKind {
     Unsendable,
     /// The message that carried the branch could not be read.
     Unreadable,
+    /// The code that handled the branch broke down each time: a defect of this program.
+    Poisoned,
 }
 
 impl Answer {

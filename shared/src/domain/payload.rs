@@ -41,10 +41,10 @@ pub struct DeliveryBody {
 pub struct OutcomeBody {
     /// `success`, `failed` or `cancelled`.
     pub status: &'static str,
-    /// Why it did not succeed: `exhausted`, `deadline`, `cancelled`, `refused`.
+    /// Why it did not succeed: `exhausted`, `deadline`, `cancelled`, `refused`, `poisoned`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// What was wrong with a refused submission.
+    /// What was wrong with a refused submission, or why nobody could handle the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The branch that won, where one did; 0 is the job's own request.
@@ -114,6 +114,7 @@ impl OutcomeBody {
             Some(Reason::Deadline) => (Some("deadline"), None),
             Some(Reason::Cancelled) => (Some("cancelled"), None),
             Some(Reason::Refused(why)) => (Some("refused"), Some(why.clone())),
+            Some(Reason::Poisoned(why)) => (Some("poisoned"), Some(why.clone())),
         };
         let winner = match outcome.winner {
             Token::Branch(branch) if outcome.reason.is_none() => Some(branch.0),

@@ -1,7 +1,9 @@
 //! How much fits where: all limits derive from what the broker takes in one message.
 
+use super::Effects;
 use crate::domain::job::Body;
 use crate::domain::record::Record;
+use crate::nats::publish::{HEADROOM, PublishError};
 use crate::wire;
 
 /// Bodies up to this size travel in the record, larger ones in a bucket of their own. Bytes.
@@ -10,6 +12,25 @@ pub(super) const INLINE_BODY: u64 = 8 * 1024;
 pub const LOSER_BODY: usize = 16 * 1024;
 /// Room for headers and framing beside any payload. Bytes.
 const SLACK: usize = 64 * 1024;
+
+/// Room for an outcome without an answer. Bytes.
+const BARE_OUTCOME: usize = 4 * 1024;
+
+impl Effects {
+    /// Whether a job could be ended under the broker's limit as it is now, with nothing kept that can be spared.
+    ///
+    /// # Errors
+    /// Where its record would be more than the broker takes.
+    pub fn could_end(&self, record: &Record) -> Result<(), PublishError> {
+        let mut least = record.clone();
+        for branch in &mut least.branches {
+            (branch.last, branch.contender.request.headers) = (None, Vec::new());
+            branch.contender.request.body = Body::Empty;
+        }
+        let (size, limit) = (wire::encode(&least).len() + BARE_OUTCOME, self.nats.max_payload());
+        if size + HEADROOM > limit { Err(PublishError::TooLarge { size, limit }) } else { Ok(()) }
+    }
+}
 
 /// Limits in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use super::{Effects, NotDone};
 use crate::clock::Millis;
 use crate::domain::decide::{Incoming, Kind, Known};
 use crate::domain::demand::{Decision, Then};
+use crate::domain::id::JobId;
 use crate::domain::outcome::Status;
 use crate::domain::record::Record;
 use crate::nats::bucket::Written;
@@ -87,25 +88,50 @@ pub enum Unfinished {
     /// Something demanded may not have been done.
     #[error(transparent)]
     NotDone(#[from] NotDone),
+    /// The job has ended, and its end may not have been handed on. Going on from this record is as good as reading it again,
+    /// for it does not change any more, and better where it is forgotten before there is room for its result.
+    #[error("{error}")]
+    NotHandedOn {
+        /// The settled record.
+        seen: Box<Seen>,
+        /// What may not have been done.
+        error: NotDone,
+    },
     /// Others changed the record at every try.
     #[error("the record changed at every try")]
     Contended,
 }
 
 impl Unfinished {
+    /// Whether trying again, or waiting, can change nothing: the record is more than the broker takes, however little of its
+    /// answers is kept, or lacks what it demands.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        match self {
+            Self::NotDone(error) | Self::NotHandedOn { error, .. } => matches!(error, NotDone::Incomplete),
+            Self::Swap(error) => matches!(error, PublishError::TooLarge { .. }),
+            Self::Read(_) | Self::Contended => false,
+        }
+    }
+
     /// Whether the broker may take it later. What it will never take is not worth waiting for.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        let refused = |error: &PublishError| matches!(error, PublishError::TooLarge { .. } | PublishError::Refused(_));
         match self {
             Self::Read(error) => *error == ReadError::NoAnswer,
-            Self::Swap(error) | Self::NotDone(NotDone::NotMoved(NotMoved(error)) | NotDone::Result(error)) => {
-                !refused(error)
-            }
-            Self::NotDone(NotDone::Queue(_) | NotDone::FollowUp(_)) | Self::Contended => true,
-            Self::NotDone(NotDone::Incomplete) => false,
+            Self::Swap(error) => !is_refused(error),
+            Self::Contended => true,
+            Self::NotDone(error) | Self::NotHandedOn { error, .. } => match error {
+                NotDone::NotMoved(NotMoved(error)) | NotDone::Result(error) => !is_refused(error),
+                NotDone::Queue(_) | NotDone::FollowUp(_) => true,
+                NotDone::Incomplete => false,
+            },
         }
     }
+}
+
+fn is_refused(error: &PublishError) -> bool {
+    matches!(error, PublishError::TooLarge { .. } | PublishError::Refused(_))
 }
 
 impl Effects {
@@ -151,21 +177,46 @@ pub async fn handle<C: Carrier>(
         let Decision { swap, demands, then } = decide(Known::Record(&held.record), now);
         let (current, settled) = match swap {
             None => (held, None),
-            Some(next) => match carrier.swap(job, &held.record, &next, held.revision, now).await? {
-                Written::At(revision) => {
-                    let settled = next.outcome.as_ref().map(|outcome| outcome.status);
-                    (Seen { record: next, revision }, settled)
+            Some(next) => match swap_what_fits(carrier, job, &held, next, now).await? {
+                (record, Written::At(revision)) => {
+                    let settled = record.outcome.as_ref().map(|outcome| outcome.status);
+                    (Seen { record, revision }, settled)
                 }
-                Written::Changed | Written::Unknown => {
+                (_, Written::Changed | Written::Unknown) => {
                     carrier.pause(again).await;
                     continue;
                 }
             },
         };
-        carrier.perform(job, &current.record, &demands, message.sequence).await?;
-        return Ok(Handled { then, seen: Some(current), settled });
+        return match carrier.perform(job, &current.record, &demands, message.sequence).await {
+            Ok(()) => Ok(Handled { then, seen: Some(current), settled }),
+            Err(error) if current.record.outcome.is_some() => {
+                Err(Unfinished::NotHandedOn { seen: Box::new(current), error })
+            }
+            Err(error) => Err(error.into()),
+        };
     }
     Err(Unfinished::Contended)
+}
+
+/// Swaps a record in, with less of its answers where the broker does not take all of it; says what was swapped in. A limit
+/// can be lowered under a job that was accepted below it.
+async fn swap_what_fits<C: Carrier>(
+    carrier: &C,
+    job: &JobId,
+    held: &Seen,
+    mut next: Box<Record>,
+    now: Millis,
+) -> Result<(Box<Record>, Written), PublishError> {
+    loop {
+        let refused = match carrier.swap(job, &held.record, &next, held.revision, now).await {
+            Ok(written) => return Ok((next, written)),
+            Err(error @ PublishError::TooLarge { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        next = next.smaller().ok_or(refused)?;
+        tracing::debug!(%job, "of the answers less is kept: the broker does not take all");
+    }
 }
 
 impl Handled {
@@ -197,6 +248,8 @@ mod tests {
             Unfinished::NotDone(NotDone::Result(too_large())),
             Unfinished::NotDone(NotDone::Incomplete),
         ];
+        assert!(!passing.iter().any(Unfinished::is_for_good));
+        assert_eq!(lasting.iter().filter(|lasting| lasting.is_for_good()).count(), 2);
         assert!(passing.iter().all(Unfinished::may_pass));
         assert!(!lasting.iter().any(Unfinished::may_pass));
     }

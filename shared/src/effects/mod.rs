@@ -1,5 +1,6 @@
 //! Doing what was decided: swaps, demands, submissions, cancels. The way from a decision to the broker, for every role.
 
+mod aside;
 mod cancel;
 mod caps;
 mod carrier;
@@ -21,6 +22,7 @@ pub use submit::{Receipt, Submission, SubmitError};
 use crate::nats::Nats;
 use crate::nats::records::Records;
 use crate::queues::Queues;
+use crate::telemetry::Metrics;
 
 /// What it takes to act on jobs. Cheap to clone.
 #[derive(Clone)]
@@ -30,13 +32,21 @@ pub struct Effects {
     queues: Queues,
     caps: Caps,
     settled_ttl: Duration,
+    metrics: Metrics,
 }
 
 impl Effects {
     /// Acts through this connection; a settled record is kept for `settled_ttl`.
     #[must_use]
     pub fn new(nats: &Nats, queues: &Queues, caps: Caps, settled_ttl: Duration) -> Self {
-        Self { nats: nats.clone(), records: nats.records(), queues: queues.clone(), caps, settled_ttl }
+        let (queues, metrics) = (queues.clone(), Metrics::new());
+        Self { nats: nats.clone(), records: nats.records(), queues, caps, settled_ttl, metrics }
+    }
+
+    /// The same, with what becomes a dead letter counted here.
+    #[must_use]
+    pub fn counted_by(self, metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), ..self }
     }
 
     /// The connection.

@@ -9,7 +9,9 @@ use crate::domain::demand::{Demand, Expect, When};
 use crate::domain::id::{BranchId, JobId, Token};
 use crate::domain::record::Record;
 use crate::domain::result::{FollowUp, JobResult};
+use crate::fault_points;
 use crate::nats::bucket::BucketError;
+use crate::nats::dead::{DeadKind, DeadLetter};
 use crate::nats::guarded::NotMoved;
 use crate::nats::publish::{MESSAGE_ID, PublishError};
 use crate::queues::QueueSpec;
@@ -104,16 +106,47 @@ impl Effects {
     }
 
     async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
+        fault_points::point("result", &record.key);
         let result = JobResult::of(job, record).ok_or(NotDone::Incomplete)?;
         self.hand_to_delivery(&result).await
     }
 
-    /// Publishes a result to the delivery service, until it is certain. Repeating it is harmless: the broker stores it
-    /// once within its window, and webhooks are told apart by their ids.
+    /// Publishes a result to the delivery service, until it is certain: with less of its answers where the broker does not
+    /// take all of it, as a dead letter where it takes none. Repeating it is harmless: the broker stores it once within its
+    /// window, and webhooks are told apart by their ids.
     ///
     /// # Errors
     /// Where it may not have been stored.
     pub async fn hand_to_delivery(&self, result: &JobResult) -> Result<(), NotDone> {
+        let mut less: Option<JobResult> = None;
+        loop {
+            let now = less.as_ref().unwrap_or(result);
+            let too_large = match self.publish_whole(now).await {
+                Err(NotDone::Result(error @ PublishError::TooLarge { .. })) => error,
+                done => return done,
+            };
+            less = match now.smaller() {
+                Some(smaller) => Some(smaller),
+                None => return self.set_result_aside(now, &too_large).await,
+            };
+        }
+    }
+
+    /// Its job has ended, and is asked about as ever; its webhooks are not posted.
+    async fn set_result_aside(&self, result: &JobResult, error: &PublishError) -> Result<(), NotDone> {
+        tracing::error!(job = %result.job, %error, "a result is set aside: its webhooks are not posted");
+        let letter = DeadLetter {
+            kind: DeadKind::Result,
+            tenant: result.tenant.as_str(),
+            name: format!("{}.{}", result.job, result.incarnation),
+            reason: &format!("the outcome cannot be handed to the delivery service: {error}"),
+            payload: wire::encode(result),
+        };
+        self.set_aside(letter).await?;
+        Ok(())
+    }
+
+    async fn publish_whole(&self, result: &JobResult) -> Result<(), NotDone> {
         let mut headers = HeaderMap::new();
         headers.insert(MESSAGE_ID, format!("{}.{}", result.job, result.incarnation));
         let (subject, payload) = (self.nats.topology().result(&result.tenant, &result.job), wire::encode(result));

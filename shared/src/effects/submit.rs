@@ -16,11 +16,13 @@ use crate::domain::job::{Body, Contender, Job};
 use crate::domain::record::{Branch, BranchState, Record};
 use crate::domain::result::{FollowUp, JobResult};
 use crate::nats::bucket::{BucketError, Written};
+use crate::nats::dead::{DeadKind, DeadLetter};
 use crate::nats::publish::PublishError;
 use crate::nats::read::ReadError;
 use crate::nats::records::Found;
 use crate::queues::QueueSpec;
 use crate::telemetry::Submitted;
+use crate::wire;
 
 /// How often the creation of a record is looked into before its fate counts as unknown.
 const TRIES: u32 = 10;
@@ -155,8 +157,8 @@ impl Effects {
     }
 
     /// The job to submit when its parent has ended, and what became of it; `None` where there is none. A follow-up that
-    /// can never be taken is dropped, with a word in the log: it was valid when its parent was accepted, so this does not
-    /// happen but for a broker with new limits.
+    /// can never be taken becomes a dead letter: it was valid when its parent was accepted, so this does not happen but for a
+    /// broker with new limits.
     ///
     /// # Errors
     /// Where it may not have been taken.
@@ -184,6 +186,7 @@ impl Effects {
         job: &Job,
         traceparent: Option<String>,
     ) -> Result<Submitted, NotDone> {
+        let name = key.replace(':', "-");
         let submission = Submission { tenant: tenant.clone(), key, job: job.clone(), traceparent };
         match Box::pin(self.submit(submission)).await {
             Ok(receipt) => Ok(if receipt.duplicate { Submitted::Duplicate } else { Submitted::Accepted }),
@@ -194,7 +197,15 @@ impl Effects {
                 | SubmitError::BodyTooLarge { .. }
                 | SubmitError::Refused(_)),
             ) => {
-                tracing::error!(%error, "a follow-up can never be submitted and is dropped");
+                tracing::error!(%error, name, "a follow-up can never be submitted and is set aside");
+                let letter = DeadLetter {
+                    kind: DeadKind::Submission,
+                    tenant: tenant.as_str(),
+                    name,
+                    reason: &error.to_string(),
+                    payload: wire::encode(job),
+                };
+                self.set_aside(letter).await?;
                 let conflict = matches!(error, SubmitError::Conflict { .. });
                 Ok(if conflict { Submitted::Conflict } else { Submitted::Refused })
             }

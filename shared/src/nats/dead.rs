@@ -32,6 +32,8 @@ pub enum DeadKind {
     Submission,
     /// A message that nobody can handle.
     Message,
+    /// An outcome that cannot be handed on.
+    Result,
 }
 
 impl DeadKind {
@@ -42,6 +44,7 @@ impl DeadKind {
             Self::Webhook => "webhook",
             Self::Submission => "submission",
             Self::Message => "message",
+            Self::Result => "result",
         }
     }
 }

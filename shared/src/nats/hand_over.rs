@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::Nats;
+use super::publish::HEADROOM;
 
 /// The header by which a NATS service says that it failed (ADR-32).
 const SERVICE_ERROR: &str = "Nats-Service-Error";
@@ -54,6 +55,10 @@ impl Nats {
         within: Duration,
     ) -> Result<(), NotTaken> {
         let (size, limit) = (payload.len(), self.max_payload());
+        // The library does not count headers, and a server that does breaks the connection.
+        if size + HEADROOM > limit && limit > 0 {
+            return Err(NotTaken::TooLarge { size, limit });
+        }
         let request = Request::new().headers(headers).payload(payload).timeout(Some(within));
         let reply = self.client().send_request(subject, request).await.map_err(|error| {
             #[allow(clippy::wildcard_enum_match_arm, reason = "the library's list of kinds grows")]

@@ -19,10 +19,15 @@ pub const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
 /// What duplicates are told by.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 
+/// What comes beside a payload within the largest message: headers. Bytes.
+pub const HEADROOM: usize = 4096;
+
 /// The expectation does not hold: somebody is further on.
 const WRONG_LAST_SEQUENCE: u64 = 10071;
 /// A write with the same expectation is on its way through raft.
 const BEING_WRITTEN: u64 = 10164;
+/// The message is larger than the stream takes.
+const TOO_LARGE: u64 = 10054;
 /// The broker has no room: insufficient resources, storage limits of the account or the server, a full stream.
 const NO_ROOM: [u64; 5] = [10002, 10023, 10028, 10047, 10077];
 
@@ -90,7 +95,7 @@ impl Nats {
     /// What the broker made of it instead; see the variants for whether it may be stored.
     pub async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<Stored, PublishError> {
         let (size, limit) = (payload.len(), self.max_payload());
-        if size + 4096 > limit && limit > 0 {
+        if size + HEADROOM > limit && limit > 0 {
             return Err(PublishError::TooLarge { size, limit });
         }
         let request = Request::new().headers(headers).payload(payload).timeout(Some(REQUEST_TIMEOUT));
@@ -103,11 +108,11 @@ impl Nats {
                 _ => PublishError::Unknown,
             }
         })?;
-        read_answer(&answer.payload)
+        read_answer(&answer.payload, size)
     }
 }
 
-fn read_answer(payload: &[u8]) -> Result<Stored, PublishError> {
+fn read_answer(payload: &[u8], size: usize) -> Result<Stored, PublishError> {
     // An answer that cannot be read says nothing about what was stored.
     let answer: Answer = serde_json::from_slice(payload).map_err(|_| PublishError::Unknown)?;
     match answer.error {
@@ -116,6 +121,7 @@ fn read_answer(payload: &[u8]) -> Result<Stored, PublishError> {
         Some(error) => Err(match error.err_code {
             WRONG_LAST_SEQUENCE => PublishError::Behind,
             BEING_WRITTEN => PublishError::BeingWritten,
+            TOO_LARGE => PublishError::TooLarge { size, limit: size.saturating_sub(1) },
             code if NO_ROOM.contains(&code) => PublishError::NoRoom(error.description),
             code => PublishError::Refused(format!("{} ({code})", error.description)),
         }),
@@ -128,7 +134,7 @@ mod tests {
 
     #[test]
     fn each_answer_of_the_broker_has_its_own_meaning() {
-        let table: [(&[u8], Result<Stored, PublishError>); 6] = [
+        let table: [(&[u8], Result<Stored, PublishError>); 7] = [
             (br#"{"stream":"S","seq":7}"#, Ok(Stored { sequence: 7, duplicate: false })),
             (br#"{"stream":"S","seq":7,"duplicate":true}"#, Ok(Stored { sequence: 7, duplicate: true })),
             (
@@ -143,10 +149,14 @@ mod tests {
                 br#"{"error":{"code":503,"err_code":10077,"description":"full"}}"#,
                 Err(PublishError::NoRoom("full".into())),
             ),
+            (
+                br#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}"#,
+                Err(PublishError::TooLarge { size: 9, limit: 8 }),
+            ),
             (b"?", Err(PublishError::Unknown)),
         ];
         for (payload, expected) in table {
-            assert_eq!(read_answer(payload), expected);
+            assert_eq!(read_answer(payload, 9), expected);
         }
     }
 }

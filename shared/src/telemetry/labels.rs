@@ -1,6 +1,7 @@
 //! The values that labels take: closed lists, so that no count can grow with the jobs.
 
 use crate::domain::outcome::{Class, Status};
+use crate::nats::dead::DeadKind;
 
 /// How a job was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +148,14 @@ impl Label for Healed {
             Self::Queue => "queue",
             Self::Body => "body",
         }
+    }
+}
+
+impl Label for DeadKind {
+    const NAME: &'static str = "kind";
+    const ALL: &'static [Self] = &[Self::Webhook, Self::Submission, Self::Message, Self::Result];
+    fn value(self) -> &'static str {
+        self.as_str()
     }
 }
 

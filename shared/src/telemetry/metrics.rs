@@ -14,6 +14,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::labels::{Healed, Label, Operation, Submitted, Via, Webhook};
 use crate::domain::outcome::{Class, Status};
+use crate::nats::dead::DeadKind;
 
 /// Upper bounds of buckets for what the broker does, in seconds.
 const BROKER_SECONDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
@@ -44,7 +45,7 @@ struct Counts {
     dropped: Counter,
     gate_wait_seconds: Histogram,
     gates_closed: Counter,
-    set_aside: Counter,
+    set_aside: Family<One, Counter>,
     webhooks: Family<One, Counter>,
     webhook_seconds: Timed,
     healed: Family<One, Counter>,
@@ -89,7 +90,7 @@ impl Metrics {
                 Histogram::new(JOB_SECONDS),
             ),
             gates_closed: add(to, "gates_closed", "Times that an answer closed a gate", Counter::default()),
-            set_aside: add(to, "messages_set_aside", "Messages that became dead letters", Counter::default()),
+            set_aside: by::<DeadKind>(to, "messages_set_aside", "What became a dead letter"),
             webhooks: by::<Webhook>(to, "webhooks", "Posts of webhooks"),
             webhook_seconds: timed::<Webhook>(to, "webhook_duration", "One post of a webhook", || {
                 Histogram::new(CALL_SECONDS)
@@ -157,9 +158,9 @@ impl Metrics {
         self.0.gates_closed.inc();
     }
 
-    /// Counts a message that became a dead letter.
-    pub fn set_aside(&self) {
-        self.0.set_aside.inc();
+    /// Counts what became a dead letter.
+    pub fn set_aside(&self, kind: DeadKind) {
+        self.0.set_aside.get_or_create(&label(kind)).inc();
     }
 
     /// Counts one post of a webhook, and how long it took.

@@ -203,7 +203,7 @@ impl Topology {
         format!("{}_DEAD", self.upper)
     }
 
-    /// A dead letter: `kind` is one of `webhook`, `submission`, `message`.
+    /// A dead letter: `kind` is one of `webhook`, `submission`, `message`, `result`.
     #[must_use]
     pub fn dead(&self, kind: &str, tenant: &str, rest: &str) -> String {
         format!("{}.dead.{kind}.{tenant}.{rest}", self.prefix())

@@ -84,6 +84,8 @@ impl Topology {
             name: self.submit_stream(),
             subjects: self.submit_filters().to_vec(),
             retention: RetentionPolicy::WorkQueue,
+            // An operator may limit it; what was acknowledged is never dropped for what comes.
+            discard: DiscardPolicy::New,
             ..self.stream()
         }
     }

@@ -127,9 +127,12 @@ impl Node {
                 })
                 .await;
             match handled {
-                Err(unfinished) if unfinished.may_pass() && self.world.rules.keep(Rule::KeepTheAnswer) => {
+                Err(unfinished) if !unfinished.is_for_good() && self.world.rules.keep(Rule::KeepTheAnswer) => {
                     self.tell(|| format!("keeps the answer: {unfinished}"));
                     self.sleep(CONCLUDE_AGAIN).await;
+                    if let Unfinished::NotHandedOn { seen: settled, .. } = unfinished {
+                        seen = Some(*settled);
+                    }
                 }
                 handled => return handled.map(|handled| handled.then),
             }

@@ -60,7 +60,7 @@ async fn what_is_gone_is_a_dead_letter_at_once_with_the_reason_and_all_that_it_t
         What::Undelivered { webhook: 0, attempt: 1, again_at: None }
     );
     assert_eq!(rig.receiver.all_posts().len(), 1);
-    for line in ["sluice_webhooks_total{result=\"dead\"} 1", "sluice_messages_set_aside_total 1"] {
+    for line in ["sluice_webhooks_total{result=\"dead\"} 1", "sluice_messages_set_aside_total{kind=\"webhook\"} 1"] {
         assert!(service.counts(line), "{line}");
     }
 }

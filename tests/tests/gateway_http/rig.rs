@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use sluice_gateway::jobs::Jobs;
+use sluice_gateway::jobs::{Jobs, Room};
 use sluice_shared::config::Config;
 use sluice_shared::domain::id::JobId;
 use sluice_shared::effects::Effects;
@@ -50,7 +50,7 @@ impl Rig {
     pub(crate) async fn with(settings: &str) -> Self {
         let broker = TestBroker::start().await;
         let effects = broker.effects().await;
-        let gateway = Gateway::start(settings, |stop| Jobs::start(effects.clone(), 0.9, stop)).await;
+        let gateway = Gateway::start(settings, |stop| Jobs::start(effects.clone(), Room::above(0.9), stop)).await;
         Self { broker, effects, gateway }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
 use sluice::broker::{Environment, Found, find};
-use sluice_gateway::jobs::{Jobs, Storage};
+use sluice_gateway::jobs::{Jobs, Room, Storage};
 use sluice_shared::effects::{Caps, Effects};
 use sluice_shared::nats::publish::PublishError;
 use sluice_shared::nats::{ConnectOptions, Nats};
@@ -74,8 +74,9 @@ impl Small {
         let caps = Caps::new(self.nats.max_payload(), 1 << 16);
         let effects = Effects::new(&self.nats, &queues, caps, Duration::from_secs(3600));
         let nats = self.nats.clone();
-        let jobs =
-            |stop: &_| Jobs::new(effects).within(Storage::watch(&nats, 0.5, EVERY, CancellationToken::clone(stop)));
+        let jobs = |stop: &_| {
+            Jobs::new(effects).within(Storage::watch(&nats, Room::above(0.5), EVERY, CancellationToken::clone(stop)))
+        };
         Gateway::start("", jobs).await
     }
 

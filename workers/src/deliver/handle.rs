@@ -7,9 +7,11 @@ use sluice_shared::clock;
 use sluice_shared::domain::delivery::{Came, Demand, SOONEST, Try};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::effects::{self, Effects};
+use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::BucketError;
 use sluice_shared::nats::guarded::NotMoved;
+use sluice_shared::panics::caught;
 use sluice_shared::telemetry::{Metrics, Via};
 use sluice_shared::wire::{self, Unreadable};
 use tokio::time::Instant;
@@ -36,7 +38,7 @@ pub(super) enum LetGo {
 
 /// Why a message was not dealt with.
 #[derive(Debug, thiserror::Error)]
-enum Undone {
+pub(super) enum Undone {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     #[error(transparent)]
@@ -63,7 +65,7 @@ impl From<NotRemembered> for Undone {
 pub(super) struct Handler {
     pub(super) effects: Effects,
     pub(super) metrics: Metrics,
-    memory: Memory,
+    pub(super) memory: Memory,
     endpoints: Endpoints,
     poster: Poster,
     stop: Stop,
@@ -80,14 +82,22 @@ impl Handler {
             memory: Memory::new(effects.nats(), options.schedule.clone(), effects.settled_ttl()),
             endpoints: Endpoints::new(options.per_endpoint, stop.stopping.clone()),
             poster: Poster::new(effects.nats(), options.timeout, options.per_endpoint)?,
-            effects,
+            effects: effects.counted_by(&metrics),
             metrics,
             stop,
         })
     }
 
-    /// Does all that a message asks for, and says how to let go of it: the one place where a failure becomes that.
+    /// Does all that a message asks for, and says how to let go of it; also where that panics.
     pub(super) async fn handle(&self, kind: Kind, message: &InHand) -> LetGo {
+        match caught(self.try_to_handle(kind, message)).await {
+            Ok(let_go) => let_go,
+            Err(panicked) => self.panicked(kind, message, &panicked).await,
+        }
+    }
+
+    /// The one place where a failure becomes a way to let go.
+    async fn try_to_handle(&self, kind: Kind, message: &InHand) -> LetGo {
         if self.stop.stopping.is_cancelled() {
             return LetGo::HandBack(Duration::ZERO);
         }
@@ -142,6 +152,7 @@ impl Handler {
 
     /// One try: a post, unless the endpoint is busy or we are stopping.
     async fn attempt(&self, hand: &Hand, webhook: usize, attempt: u32) -> Made {
+        fault_points::point("delivery", &hand.result.key);
         let (came, took) = match Target::of(&hand.result.webhooks[webhook].url) {
             None => (Came::Refused { reason: "its URL is none that can be posted to".into() }, Duration::ZERO),
             Some(target) => self.post(hand, target, webhook, attempt).await,

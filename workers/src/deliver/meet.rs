@@ -1,11 +1,12 @@
 //! What the state of a webhook asks for, published: timers and dead letters; and what is told about tries.
 
-use sluice_shared::clock;
-use sluice_shared::domain::delivery::{Deliveries, Demand, SOONEST};
+use sluice_shared::clock::{self, Millis};
+use sluice_shared::domain::delivery::{Deliveries, Delivery, Demand, SOONEST};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::dead::{DeadKind, DeadLetter};
 use sluice_shared::nats::guarded::{Moved, NotMoved};
+use sluice_shared::nats::publish::PublishError;
 use sluice_shared::wire;
 
 use super::hand::{Hand, Made};
@@ -25,10 +26,25 @@ impl Handler {
             Demand::Nothing | Demand::Post { .. } => Ok(()),
             Demand::Timer { attempt, at } => {
                 let next = hand.delivery(webhook, attempt, hand.postponed_after(webhook, made));
-                let at = at.max(clock::now().after(SOONEST));
-                self.effects.nats().deliver_later(&next, at, hand.newest).await.map(|_| ())
+                self.try_later(hand, next, at.max(clock::now().after(SOONEST))).await
             }
             Demand::DeadLetter { reason, attempt } => self.give_up(hand, webhook, attempt, &reason).await,
+        }
+    }
+
+    /// Publishes a timer, with less of the answers where the broker does not take all; it is given up where it takes none.
+    async fn try_later(&self, hand: &Hand, mut next: Delivery, at: Millis) -> Result<(), NotMoved> {
+        loop {
+            match self.effects.nats().deliver_later(&next, at, hand.newest).await {
+                Err(NotMoved(error @ PublishError::TooLarge { .. })) => match next.result.smaller() {
+                    Some(less) => next.result = less,
+                    None => {
+                        let reason = format!("its next try cannot be stored: {error}");
+                        return self.give_up(hand, usize::from(next.webhook), next.attempt, &reason).await;
+                    }
+                },
+                moved => return moved.map(|_| ()),
+            }
         }
     }
 
@@ -40,8 +56,7 @@ impl Handler {
             reason,
             payload: wire::encode(&hand.delivery(webhook, attempt, 0)),
         };
-        if self.effects.nats().set_aside(letter).await? == Moved::Stored {
-            self.metrics.set_aside();
+        if self.effects.set_aside(letter).await? == Moved::Stored {
             tracing::warn!(job = %hand.result.job, webhook, reason, "a webhook was given up");
         }
         Ok(())
@@ -64,12 +79,8 @@ impl Handler {
     /// Keeps a message that nobody can read where an operator finds it, as it is.
     pub(super) async fn bury(&self, message: &InHand, why: &str) -> LetGo {
         tracing::error!(subject = message.subject(), why, "a message is set aside");
-        match self.effects.nats().set_message_aside(message, why).await {
-            Ok(Moved::Stored) => {
-                self.metrics.set_aside();
-                LetGo::Ack
-            }
-            Ok(Moved::FurtherOn) => LetGo::Ack,
+        match self.effects.set_message_aside(message, why).await {
+            Ok(_) => LetGo::Ack,
             Err(error) => {
                 tracing::warn!(%error, "a dead letter was not stored; the message comes again");
                 LetGo::Leave

@@ -23,6 +23,7 @@ mod http;
 mod meet;
 mod memory;
 mod options;
+mod poison;
 mod post;
 mod pull;
 

@@ -97,17 +97,29 @@ impl Poster {
 
     /// Posts, and says what came of it.
     pub(super) async fn post(&self, target: Target, result: &JobResult, webhook: usize, attempt: u32) -> Came {
-        let post = match Post::new(result, webhook, attempt) {
-            Ok(post) => post,
-            Err(error) => return Came::Refused { reason: format!("its payload cannot be written: {error}") },
-        };
-        match target {
-            Target::Http(url) => http::post(&self.http, url, post, self.timeout).await,
-            Target::Nats(subject) => self.request(subject, post).await,
+        let mut less: Option<JobResult> = None;
+        loop {
+            let result = less.as_ref().unwrap_or(result);
+            let post = match Post::new(result, webhook, attempt) {
+                Ok(post) => post,
+                Err(error) => return Came::Refused { reason: format!("its payload cannot be written: {error}") },
+            };
+            let subject = match &target {
+                Target::Http(url) => return http::post(&self.http, url.clone(), post, self.timeout).await,
+                Target::Nats(subject) => subject.clone(),
+            };
+            // What is more than the broker takes is posted with less of its answers, and says so.
+            less = match self.request(subject, post).await {
+                Err(error @ NotTaken::TooLarge { .. }) => match result.smaller() {
+                    Some(smaller) => Some(smaller),
+                    None => return came(Err(error)),
+                },
+                taken => return came(taken),
+            };
         }
     }
 
-    async fn request(&self, subject: String, post: Post) -> Came {
+    async fn request(&self, subject: String, post: Post) -> Result<(), NotTaken> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", JSON);
         // A stream that takes the subject stores the event once, however often it is posted within its window.
@@ -117,15 +129,18 @@ impl Poster {
         if let Some(trace) = post.traceparent {
             headers.insert(TRACE, trace);
         }
-        match self.nats.hand_over(subject, headers, post.body, NATS_SILENCE).await {
-            Ok(()) => Came::Delivered,
-            Err(error @ (NotTaken::Nobody | NotTaken::Silence(_) | NotTaken::Declined(_) | NotTaken::Broken)) => {
-                Came::Failed { error: error.to_string(), retry_after: None }
-            }
-            Err(error @ (NotTaken::TooLarge { .. } | NotTaken::NoSubject)) => {
-                Came::Refused { reason: error.to_string() }
-            }
+        self.nats.hand_over(subject, headers, post.body, NATS_SILENCE).await
+    }
+}
+
+/// What the answer of a subject means.
+fn came(taken: Result<(), NotTaken>) -> Came {
+    match taken {
+        Ok(()) => Came::Delivered,
+        Err(error @ (NotTaken::Nobody | NotTaken::Silence(_) | NotTaken::Declined(_) | NotTaken::Broken)) => {
+            Came::Failed { error: error.to_string(), retry_after: None }
         }
+        Err(error @ (NotTaken::TooLarge { .. } | NotTaken::NoSubject)) => Came::Refused { reason: error.to_string() },
     }
 }
 

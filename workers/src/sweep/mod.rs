@@ -15,6 +15,7 @@ mod round;
 use std::time::Duration;
 
 use sluice_shared::effects::Effects;
+use sluice_shared::panics::caught;
 use sluice_shared::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +76,11 @@ async fn one_round(effects: &Effects, options: &SweepOptions, metrics: &Metrics,
         Err(error) => return tracing::debug!(%error, "the sweep's lease could not be read"),
     }
     let mut round = Round { effects, options, metrics, lease, renewed: tokio::time::Instant::now() };
-    if let Err(stopped) = Box::pin(round.run()).await {
-        tracing::warn!(%stopped, "a sweep's round stopped early");
+    match caught(Box::pin(round.run())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(stopped)) => tracing::warn!(%stopped, "a sweep's round stopped early"),
+        Err(panicked) => {
+            tracing::error!(%panicked, "a sweep's round broke down; the next one looks at everything again")
+        }
     }
 }
