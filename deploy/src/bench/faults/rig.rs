@@ -20,7 +20,7 @@ use super::wire::{Exchange, Fault, Kind};
 use crate::bench::fleet::{Fleet, FleetError, Setup, Target};
 
 /// How long the last webhook may take after the last job was taken: longer than any wait for an ack and some retries.
-const TOLD_WITHIN: Duration = Duration::from_secs(180);
+const TOLD_WITHIN: Duration = Duration::from_secs(120);
 /// How long the end of a timeline waits for one more event of a job that has not ended.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 /// How many jobs are asked about at a time.
