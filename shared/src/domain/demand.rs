@@ -39,10 +39,7 @@ pub enum Demand {
         expect: Expect,
     },
     /// The outcome, for the delivery service. Told from a repeat by the job's incarnation.
-    Result {
-        /// Whether somebody else may have published it already.
-        again: bool,
-    },
+    Result,
     /// The end of the race, for those who are in flight.
     Announce,
     /// `on_failure`, because the job is overdue. Its key derives from the job's, so it is submitted once.

@@ -123,7 +123,6 @@ impl Unfinished {
             Self::Contended => true,
             Self::NotDone(error) | Self::NotHandedOn { error, .. } => match error {
                 NotDone::NotMoved(NotMoved(error)) | NotDone::Result(error) => !is_refused(error),
-                NotDone::Look(error) => *error == ReadError::NoAnswer,
                 NotDone::Queue(_) | NotDone::FollowUp(_) => true,
                 NotDone::Incomplete => false,
             },

@@ -14,16 +14,9 @@ use crate::nats::bucket::BucketError;
 use crate::nats::dead::{DeadKind, DeadLetter};
 use crate::nats::guarded::NotMoved;
 use crate::nats::publish::{MESSAGE_ID, PublishError};
-use crate::nats::read::ReadError;
 use crate::queues::QueueSpec;
 use crate::topology::JobSubject;
 use crate::wire;
-
-/// The header of a result with the address of the winner's message: as long as that message is there, it may bring the
-/// result once more.
-pub const WINNER: &str = "Sluice-Winner";
-/// The header of a result that may have been published before.
-pub const AGAIN: &str = "Sluice-Again";
 
 /// How often the publish of a result is repeated; the broker tells repeats by their id.
 const TRIES: u32 = 10;
@@ -40,9 +33,6 @@ pub enum NotDone {
     /// The result may not have been stored.
     #[error("the result may not have been stored: {0}")]
     Result(PublishError),
-    /// Nobody knows whether the result is stored already.
-    #[error("the result was not looked for: {0}")]
-    Look(ReadError),
     /// The follow-up may not have been submitted.
     #[error("the follow-up was not submitted: {0}")]
     FollowUp(#[source] Box<SubmitError>),
@@ -66,7 +56,7 @@ impl Effects {
                     };
                     self.publish_message(job, record, *token, *when, *attempt, newest).await?;
                 }
-                Demand::Result { again } => self.publish_result(job, record, *again).await?,
+                Demand::Result => self.publish_result(job, record).await?,
                 Demand::Announce => self.announce(job, record).await,
                 Demand::SubmitOnFailure => Box::pin(self.submit_on_failure(job, record)).await?,
             }
@@ -115,44 +105,23 @@ impl Effects {
         Ok(())
     }
 
-    async fn publish_result(&self, job: &JobId, record: &Record, again: bool) -> Result<(), NotDone> {
+    async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
         fault_points::point("result", &record.key);
         let result = JobResult::of(job, record).ok_or(NotDone::Incomplete)?;
-        let winner = record.outcome.as_ref().and_then(|outcome| Self::address(job, record, outcome.winner));
-        self.hand_to_delivery(&result, winner.as_ref(), again).await
-    }
-
-    /// Whether a result is stored for certain: it is in its stream, or the winner's message is gone, which is let go of after
-    /// that. Else it never was, or was handled while the winner's message was there, and is remembered for that reason.
-    async fn is_handed_over(&self, result: &JobResult, winner: Option<&JobSubject>) -> Result<bool, ReadError> {
-        let topology = self.nats.topology();
-        let subject = topology.result(&result.tenant, &result.job);
-        let newest = self.nats.newest(&topology.results_stream(), &subject).await?;
-        if newest.is_some_and(|held| held.header(MESSAGE_ID) == Some(&result.life())) {
-            return Ok(true);
-        }
-        let Some(winner) = winner else { return Ok(false) };
-        let (stream, chain) = (topology.jobs_stream(winner.shard), winner.any_stage(self.nats.prefix()));
-        Ok(self.nats.newest(&stream, &chain).await?.is_none())
+        self.hand_to_delivery(&result).await
     }
 
     /// Publishes a result to the delivery service, until it is certain: with less of its answers where the broker does not
     /// take all of it, as a dead letter where it takes none. Repeating it is harmless: the broker stores it once within its
-    /// window, and webhooks are told apart by their ids. `winner` is where the message is that brings it again as long as it
-    /// is there; `again`, whether somebody else may have published it already.
+    /// window, and webhooks are told apart by their ids.
     ///
     /// # Errors
     /// Where it may not have been stored.
-    pub async fn hand_to_delivery(
-        &self,
-        result: &JobResult,
-        winner: Option<&JobSubject>,
-        again: bool,
-    ) -> Result<(), NotDone> {
+    pub async fn hand_to_delivery(&self, result: &JobResult) -> Result<(), NotDone> {
         let mut less: Option<JobResult> = None;
         loop {
             let now = less.as_ref().unwrap_or(result);
-            let too_large = match self.publish_whole(now, winner, again).await {
+            let too_large = match self.publish_whole(now).await {
                 Err(NotDone::Result(error @ PublishError::TooLarge { .. })) => error,
                 done => return done,
             };
@@ -169,7 +138,7 @@ impl Effects {
         let letter = DeadLetter {
             kind: DeadKind::Result,
             tenant: result.tenant.as_str(),
-            name: result.life(),
+            name: format!("{}.{}", result.job, result.incarnation),
             reason: &format!("the outcome cannot be handed to the delivery service: {error}"),
             payload: wire::encode(result),
         };
@@ -177,26 +146,12 @@ impl Effects {
         Ok(())
     }
 
-    async fn publish_whole(
-        &self,
-        result: &JobResult,
-        winner: Option<&JobSubject>,
-        mut again: bool,
-    ) -> Result<(), NotDone> {
+    async fn publish_whole(&self, result: &JobResult) -> Result<(), NotDone> {
         let mut headers = HeaderMap::new();
-        headers.insert(MESSAGE_ID, result.life());
-        if let Some(winner) = winner {
-            headers.insert(WINNER, winner.to_string());
-        }
+        headers.insert(MESSAGE_ID, format!("{}.{}", result.job, result.incarnation));
         let (subject, payload) = (self.nats.topology().result(&result.tenant, &result.job), wire::encode(result));
         let mut last = PublishError::Unknown;
-        for tries in 0..TRIES {
-            if again {
-                if self.is_handed_over(result, winner).await.map_err(NotDone::Look)? {
-                    return Ok(());
-                }
-                headers.insert(AGAIN, "1");
-            }
+        for again in 0..TRIES {
             match self.nats.publish(subject.clone(), headers.clone(), payload.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(
@@ -205,9 +160,8 @@ impl Effects {
                     | PublishError::NotTaken
                     | PublishError::Unknown),
                 ) => {
-                    // A repeat with the same id is stored once, but for a broker that was restarted.
-                    (last, again) = (error, true);
-                    tokio::time::sleep(Duration::from_millis(20 << tries.min(5))).await;
+                    last = error; // a repeat with the same id is stored once
+                    tokio::time::sleep(Duration::from_millis(20 << again.min(5))).await;
                 }
                 Err(error @ (PublishError::NoRoom(_) | PublishError::TooLarge { .. } | PublishError::Refused(_))) => {
                     return Err(NotDone::Result(error));

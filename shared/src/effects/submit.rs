@@ -343,7 +343,7 @@ fn of_publish(error: PublishError, unknown: &impl Fn() -> SubmitError) -> Submit
 fn of_demand(error: NotDone, unknown: &impl Fn() -> SubmitError) -> SubmitError {
     match error {
         NotDone::NotMoved(crate::nats::guarded::NotMoved(error)) | NotDone::Result(error) => of_publish(error, unknown),
-        NotDone::Queue(_) | NotDone::Look(_) | NotDone::FollowUp(_) => unknown(),
+        NotDone::Queue(_) | NotDone::FollowUp(_) => unknown(),
         NotDone::Incomplete => SubmitError::Refused("a job without what it demands".into()),
     }
 }

@@ -5,20 +5,17 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sluice_shared::clock::Millis;
-use sluice_shared::domain::delivery::{
-    Came, Deliveries, Delivery, Demand, InHand as Stands, SOONEST, Schedule, Try, WebhookState,
-};
+use sluice_shared::domain::delivery::{Came, Deliveries, Delivery, Demand, InHand as Stands, SOONEST, Schedule, Try};
 use sluice_shared::domain::id::{Incarnation, JobId};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::guarded::NotMoved;
 use sluice_shared::nats::publish::PublishError;
-use sluice_shared::topology::{JobSubject, Stage};
+use sluice_shared::topology::Stage;
 
-use super::broker::{Chain, Headers, Load};
+use super::broker::{Chain, Load};
 use super::checks::Sight;
 use super::hand_out::InHand;
 use super::outside::Answers;
-use super::rules::Rule;
 use super::world::Node;
 
 const TRIES: u32 = 12;
@@ -29,7 +26,6 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// A message as what it is about.
 struct Hand {
-    sequence: u64,
     result: JobResult,
     about: Vec<usize>,
     stands: Stands,
@@ -60,22 +56,16 @@ impl From<NotMoved> for Undone {
 
 impl Node {
     /// A result, from the follow-up to the ack.
-    pub(super) async fn deliver_result(&self, in_hand: InHand, result: JobResult, headers: Headers) {
-        let (message, sequence) = (&in_hand.message, in_hand.sequence());
-        let copy = headers.again || may_be_known(message.delivered, message.stored, result.outcome.at, self.now());
-        match if copy { self.is_there_already(&result, sequence).await } else { Ok(false) } {
-            Ok(false) => {}
-            Ok(true) => return self.ack_confirmed(&in_hand).await,
-            Err(Undone) => return self.leave(&in_hand),
-        }
+    pub(super) async fn deliver_result(&self, in_hand: InHand, result: JobResult) {
         if self.submit_result_follow_up(&result).await.is_err() {
             return self.leave(&in_hand);
         }
-        let known = if copy { self.recall(&result).await } else { Ok(nothing(&result)) };
+        let message = &in_hand.message;
+        let handled = may_be_known(message.delivered, message.stored, result.outcome.at, self.now());
+        let known = if handled { self.recall(&result).await } else { Ok(nothing(&result)) };
         let about = (0..result.webhooks.len()).collect();
         let result = JobResult { follow_up: None, ..result };
-        let hand = Hand { sequence, result, about, stands: Stands::Result, newest: 0, postponed: 0 };
-        self.deliver(in_hand, hand, known, Some((headers.winner, copy))).await;
+        self.deliver(in_hand, Hand { result, about, stands: Stands::Result, newest: 0, postponed: 0 }, known).await;
     }
 
     /// A webhook whose time has come.
@@ -83,60 +73,18 @@ impl Node {
         let Delivery { result, webhook, attempt, postponed } = delivery;
         let known = self.recall(&result).await;
         let (stands, newest) = (Stands::Due { attempt }, in_hand.sequence());
-        let hand = Hand { sequence: newest, result, about: vec![usize::from(webhook)], stands, newest, postponed };
-        self.deliver(in_hand, hand, known, None).await;
+        let hand = Hand { result, about: vec![usize::from(webhook)], stands, newest, postponed };
+        self.deliver(in_hand, hand, known).await;
     }
 
-    /// `of_result`: where the winner's message is, and whether this may be a copy.
-    async fn deliver(
-        &self,
-        in_hand: InHand,
-        hand: Hand,
-        known: Result<Known, Undone>,
-        of_result: Option<(JobSubject, bool)>,
-    ) {
-        let copy = of_result.as_ref().is_some_and(|(_, copy)| *copy);
+    async fn deliver(&self, in_hand: InHand, hand: Hand, known: Result<Known, Undone>) {
         let done = match known {
-            Ok(known) => self.post_and_remember(&hand, known, copy).await,
+            Ok(known) => self.post_and_remember(&hand, known).await,
             Err(undone) => Err(undone),
         };
         match done {
-            Ok((known, made)) => {
-                if let Some((winner, _)) = of_result.filter(|_| known.revision == 0 && !hand.about.is_empty()) {
-                    self.no_copy_is_posted(&hand, known, &made, winner).await;
-                }
-                self.ack_confirmed(&in_hand).await;
-            }
+            Ok(()) => self.ack_confirmed(&in_hand).await,
             Err(Undone) => self.leave(&in_hand),
-        }
-    }
-
-    /// `Handler::is_there_already`.
-    async fn is_there_already(&self, result: &JobResult, sequence: u64) -> Result<bool, Undone> {
-        for _ in 0..8 {
-            let result = result.clone();
-            match self.ask(move |world| world.broker.borrow().first_copy(&result)).await {
-                Ok(first) => return Ok(first.is_some_and(|first| first < sequence)),
-                Err(_) => self.sleep(Duration::from_millis(100)).await,
-            }
-        }
-        Err(Undone)
-    }
-
-    /// `Handler::no_copy_is_posted`.
-    async fn no_copy_is_posted(&self, hand: &Hand, known: Known, made: &[Made], winner: JobSubject) {
-        if !self.world.rules.keep(Rule::RememberWhatMayComeAgain) {
-            return;
-        }
-        let chain = Chain::Job(winner);
-        for again in 0.. {
-            let winner = chain.clone();
-            let there = self.ask(move |world| world.broker.borrow().newest(&winner).is_some()).await;
-            let remember = async || self.write_down(&hand.result, known.clone(), made, true).await;
-            if matches!(there, Ok(false)) || (again > 4 && remember().await.is_ok()) {
-                return;
-            }
-            self.sleep(Duration::from_millis(5 << again.min(8))).await;
         }
     }
 
@@ -144,20 +92,17 @@ impl Node {
         self.tell(|| format!("leaves #{} to come again", in_hand.sequence()));
     }
 
-    async fn post_and_remember(&self, hand: &Hand, known: Known, copy: bool) -> Result<(Known, Vec<Made>), Undone> {
+    async fn post_and_remember(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
         let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
             Demand::Post { attempt } => Some(self.attempt(hand, webhook, attempt)),
             Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
         });
         let made = join_all(posts).await;
-        if copy && known.state.webhooks.iter().any(|state| matches!(state, WebhookState::Delivered { .. })) {
-            self.world.checks.borrow_mut().met(Sight::CopyRecognised);
-        }
-        let known = self.write_down(&hand.result, known, &made, copy && !hand.about.is_empty()).await?;
+        let state = self.write_down(&hand.result, known, &made).await?;
         for &webhook in &hand.about {
-            self.meet(hand, webhook, known.state.of(webhook).demand(), &made).await?;
+            self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
         }
-        Ok((known, made))
+        Ok(())
     }
 
     /// One try: a post, unless the endpoint is busy.
@@ -176,12 +121,7 @@ impl Node {
 
     async fn post(&self, hand: &Hand, webhook: usize, attempt: u32) -> Came {
         let (world, task) = (&self.world, self.world.clockwork.current());
-        world.checks.borrow_mut().posts(
-            task,
-            &hand.result,
-            webhook,
-            (hand.stands == Stands::Result).then_some(hand.sequence),
-        );
+        world.checks.borrow_mut().posts(task, &hand.result, webhook);
         self.tell(|| format!("POSTS webhook {webhook} try {attempt}"));
         let answer = world.outside.borrow_mut().answer(&hand.result.webhooks[webhook].url);
         self.sleep(answer.takes().min(TIMEOUT)).await;
@@ -194,7 +134,7 @@ impl Node {
             Answers::Never => Came::Refused { reason: "gone".into() },
         };
         self.tell(|| format!("webhook {webhook} try {attempt}: {came:?}"));
-        world.checks.borrow_mut().posted(&hand.result, webhook, &came, hand.sequence);
+        world.checks.borrow_mut().posted(&hand.result, webhook, &came);
         if attempt > 1 && came == Came::Delivered {
             world.checks.borrow_mut().met(Sight::DeliveredLater);
         }
@@ -217,24 +157,18 @@ impl Node {
     }
 
     /// `Memory::remember`.
-    async fn write_down(
-        &self,
-        result: &JobResult,
-        mut known: Known,
-        made: &[Made],
-        any_case: bool,
-    ) -> Result<Known, Undone> {
+    async fn write_down(&self, result: &JobResult, mut known: Known, made: &[Made]) -> Result<Deliveries, Undone> {
         for _ in 0..TRIES {
             let next = known.state.after(made.iter().map(|made| (made.webhook, &made.one)), result, &schedule());
-            let write = if known.revision == 0 { any_case || next.worth_remembering() } else { next != known.state };
+            let write = if known.revision == 0 { next.worth_remembering() } else { next != known.state };
             if !write {
-                return Ok(Known { state: next, ..known });
+                return Ok(next);
             }
             let (life, state, revision) = (life(result), next.clone(), known.revision);
             match self.ask(move |world| world.remember(&life, &state, revision)).await {
-                Ok(Ok(revision)) => {
+                Ok(Ok(_)) => {
                     self.recalled(&next);
-                    return Ok(Known { state: next, revision });
+                    return Ok(next);
                 }
                 Ok(Err(PublishError::Behind)) | Err(_) => self.sleep(Duration::from_millis(5)).await,
                 Ok(Err(_)) => return Err(Undone),

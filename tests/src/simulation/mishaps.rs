@@ -50,7 +50,6 @@ impl World {
             world.tell(BROKER, || "has no room".into());
             world.broker.borrow_mut().full_until = until;
         });
-        self.every(faults.closed, |world| world.close_gates());
         self.every(faults.lost, |world| world.lose_one());
     }
 
@@ -129,13 +128,6 @@ impl World {
                 world.ring(node.process, None);
             }
         });
-    }
-
-    /// Nobody pulls from queues for a while.
-    fn close_gates(&self) {
-        let time = Duration::from_secs(self.chance.one_of(&[5, 40, 70, 200]));
-        self.tell(BROKER, || format!("gates are closed for {time:?}"));
-        self.closed_until.set(self.now().after(time));
     }
 
     /// A message that nobody has in hand is lost.

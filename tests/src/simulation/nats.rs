@@ -9,7 +9,7 @@ use sluice_shared::domain::demand::When;
 use sluice_shared::domain::id::JobId;
 use sluice_shared::domain::record::Record;
 use sluice_shared::domain::result::JobResult;
-use sluice_shared::effects::{Effects, NotDone};
+use sluice_shared::effects::NotDone;
 use sluice_shared::nats::bucket::Written;
 use sluice_shared::nats::guarded::{Moved, NotMoved};
 use sluice_shared::nats::publish::PublishError;
@@ -17,10 +17,10 @@ use sluice_shared::nats::read::ReadError;
 use sluice_shared::nats::records::Found;
 use sluice_shared::topology::{JobSubject, Stage};
 
-use super::broker::{Chain, Headers, Load};
+use super::broker::{Chain, Load};
 use super::net::NoAnswer;
 use super::rules::Rule;
-use super::world::{Node, World};
+use super::world::Node;
 
 const PUBLISH_TRIES: u32 = 10;
 const READ_TRIES: u32 = 8;
@@ -65,43 +65,17 @@ impl Node {
     }
 
     /// `Effects::publish_result`.
-    pub(super) async fn publish_result(&self, job: &JobId, record: &Record, again: bool) -> Result<(), NotDone> {
+    pub(super) async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
         let result = Rc::new(JobResult::of(job, record).ok_or(NotDone::Incomplete)?);
-        let winner = record.outcome.as_ref().and_then(|outcome| Effects::address(job, record, outcome.winner));
-        let mut headers = Headers { winner: winner.ok_or(NotDone::Incomplete)?, again };
         for again in 0..PUBLISH_TRIES {
-            if headers.again && self.is_handed_over(&result, &headers.winner).await? {
-                return Ok(());
-            }
-            let (result, with) = (Rc::clone(&result), headers.clone());
-            headers.again = true;
-            match self.ask(move |world| world.publish_result(result, with)).await {
+            let result = Rc::clone(&result);
+            match self.ask(move |world| world.publish_result(result)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => return Err(NotDone::Result(error)),
                 Err(_) => self.sleep(Duration::from_millis(20 << again.min(5))).await,
             }
         }
         Err(NotDone::Result(PublishError::Unknown))
-    }
-
-    /// `Effects::is_handed_over`; what is looked at one after the other there is looked at in the same order here.
-    async fn is_handed_over(&self, result: &Rc<JobResult>, winner: &JobSubject) -> Result<bool, NotDone> {
-        if self.asks(result, |world, result| world.broker.borrow().first_copy(result).is_some()).await? {
-            return Ok(true);
-        }
-        let winner = Chain::Job(winner.clone());
-        self.asks(&Rc::new(winner), |world, winner| world.broker.borrow().newest(winner).is_none()).await
-    }
-
-    async fn asks<T: 'static>(&self, about: &Rc<T>, what: fn(&Rc<World>, &T) -> bool) -> Result<bool, NotDone> {
-        for _ in 0..READ_TRIES {
-            let about = Rc::clone(about);
-            match self.ask(move |world| what(world, &about)).await {
-                Ok(answer) => return Ok(answer),
-                Err(_) => self.sleep(Duration::from_millis(20)).await,
-            }
-        }
-        Err(NotDone::Look(ReadError::NoAnswer))
     }
 
     /// `Effects::announce`: core NATS, no promise.

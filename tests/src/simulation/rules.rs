@@ -38,8 +38,6 @@ pub enum Rule {
     MissedSlotsAreGivenUp,
     /// A failed job is retried only once its result is stored.
     ResultBeforeRetry,
-    /// A delivered result is remembered while the message is there that may bring a copy of it.
-    RememberWhatMayComeAgain,
 }
 
 /// Which rules hold in a run: all but at most one.
@@ -50,7 +48,7 @@ pub struct Rules {
 
 impl Rule {
     /// All rules that handlers of jobs, the sweep and the broker keep.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::AckLast,
         Self::ReadBeforeActing,
         Self::ExpectTheNewest,
@@ -66,7 +64,6 @@ impl Rule {
         Self::FinishTheLook,
         Self::OneResultOfACancel,
         Self::ResultBeforeRetry,
-        Self::RememberWhatMayComeAgain,
     ];
     /// All rules of gates.
     pub const OF_GATES: [Self; 2] = [Self::UnknownSlotsAreGivenUp, Self::MissedSlotsAreGivenUp];

@@ -10,7 +10,7 @@ use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::publish::PublishError;
 use sluice_shared::nats::records::Found;
 
-use super::broker::{Headers, Load, short};
+use super::broker::{Load, short};
 use super::checks::Sight;
 use super::clockwork::BROKER;
 use super::world::World;
@@ -49,9 +49,9 @@ impl World {
         Ok(revision)
     }
 
-    pub(super) fn publish_result(self: &Rc<Self>, result: Rc<JobResult>, headers: Headers) -> Result<(), PublishError> {
+    pub(super) fn publish_result(self: &Rc<Self>, result: Rc<JobResult>) -> Result<(), PublishError> {
         let (id, now) = ((result.job.clone(), result.incarnation.clone()), self.now());
-        let stored = self.broker.borrow_mut().publish_result(&id, Load::Result(Rc::clone(&result), headers), now);
+        let stored = self.broker.borrow_mut().publish_result(&id, Load::Result(Rc::clone(&result)), now);
         self.tell(BROKER, || match &stored {
             Ok(Some(added)) => format!("stores the result {} as #{}", result.outcome.status.as_str(), added.sequence),
             Ok(None) => "has the result already".into(),

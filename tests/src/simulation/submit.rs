@@ -17,7 +17,6 @@ use sluice_shared::nats::bucket::Written;
 use sluice_shared::nats::publish::PublishError;
 use sluice_shared::nats::records::Found;
 
-use super::broker::Chain;
 use super::handle::SETTLED_TTL;
 use super::rules::Rule;
 use super::world::Node;
@@ -106,7 +105,7 @@ impl Node {
         let handled = self
             .handle(&signal, None, |known, now| {
                 let mut decision = decide::decide(known, signal.incoming(), now);
-                decision.demands.retain(|demand| !leave || !matches!(demand, Demand::Result { .. }));
+                decision.demands.retain(|demand| !leave || *demand != Demand::Result);
                 decision
             })
             .await;
@@ -114,12 +113,6 @@ impl Node {
             self.tell(|| "leaves the rest of the cancel to the signal's consumer".into());
         }
         Ok(())
-    }
-
-    async fn is_there(&self, job: &JobId, record: &Record, token: Token) -> Result<bool, Failed> {
-        let chain = Chain::Job(Effects::address(job, record, token).ok_or(Failed::Never)?);
-        let there = self.ask(move |world| world.broker.borrow().newest(&chain).is_some()).await;
-        there.map_err(|_| Failed::AskAgain)
     }
 
     /// A failed job gets a new life, once what is left of the old one is done.
@@ -136,8 +129,7 @@ impl Node {
             let Some(outcome) = old.outcome.as_ref().filter(|outcome| outcome.status == Status::Failed) else {
                 return Err(Failed::Never);
             };
-            // Once the winner's message is gone, its result is stored.
-            if self.world.rules.keep(Rule::ResultBeforeRetry) && self.is_there(job, &old, outcome.winner).await? {
+            if self.world.rules.keep(Rule::ResultBeforeRetry) {
                 let last =
                     Incoming { incarnation: &old.incarnation, token: outcome.winner, kind: Kind::Due, attempt: 0 };
                 let demands = decide::decide(Known::Record(&old), last, self.now()).demands;

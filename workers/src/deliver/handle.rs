@@ -11,16 +11,14 @@ use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::BucketError;
 use sluice_shared::nats::guarded::NotMoved;
-use sluice_shared::nats::read::ReadError;
 use sluice_shared::panics::caught;
 use sluice_shared::telemetry::{Metrics, Via};
 use sluice_shared::wire::{self, Unreadable};
 use tokio::time::Instant;
 
-use super::copies::may_be_copy;
 use super::endpoints::{Endpoints, put_off};
 use super::hand::{Hand, Kind, Made};
-use super::memory::{Known, Memory, NotRemembered};
+use super::memory::{Known, Memory, NotRemembered, may_be_known};
 use super::post::{Poster, Target};
 use super::{DeliveryError, DeliveryOptions, Stop};
 
@@ -47,8 +45,6 @@ pub(super) enum Undone {
     FollowUp(#[from] effects::NotDone),
     #[error(transparent)]
     NotMoved(#[from] NotMoved),
-    #[error("whether it is a copy: {0}")]
-    Copy(#[from] ReadError),
     #[error("what is remembered of the webhooks: {0}")]
     NotRemembered(NotRemembered),
 }
@@ -113,7 +109,7 @@ impl Handler {
             Ok(()) => LetGo::Ack,
             Err(Undone::Unreadable(Unreadable::Newer(_))) => LetGo::HandBack(LEFT_TO_NEWER),
             Err(Undone::Unreadable(Unreadable::Malformed(why))) => self.bury(message, &why).await,
-            Err(error @ (Undone::FollowUp(_) | Undone::Copy(_) | Undone::NotMoved(_) | Undone::NotRemembered(_))) => {
+            Err(error @ (Undone::FollowUp(_) | Undone::NotMoved(_) | Undone::NotRemembered(_))) => {
                 tracing::warn!(%error, "a webhook's message is left to come again");
                 LetGo::Leave
             }
@@ -125,47 +121,33 @@ impl Handler {
         if let Some(submitted) = Box::pin(self.effects.submit_result_follow_up(&result)).await? {
             self.metrics.submitted(Via::FollowUp, submitted);
         }
-        let copy = may_be_copy(message, &result);
-        if copy && self.is_there_already(message, &result).await? {
-            self.metrics.dropped();
-            return Ok(());
-        }
-        let known = if copy { self.memory.read(&result).await? } else { Known::nothing(&result) };
-        let hand = Hand::of_result(result);
-        let (known, made) = self.deliver(&hand, known, copy).await?;
-        if !known.is_remembered() && !hand.about.is_empty() {
-            self.no_copy_is_posted(message, &hand, known, &made).await;
-        }
-        Ok(())
+        let handled = may_be_known(message.delivered(), message.published(), result.outcome.at, clock::now());
+        let known = if handled { self.memory.read(&result).await? } else { Known::nothing(&result) };
+        self.deliver(&Hand::of_result(result), known).await
     }
 
     async fn due(&self, message: &InHand) -> Result<(), Undone> {
         let hand = Hand::of_due(message.payload(), message.sequence())?;
         let known = self.memory.read(&hand.result).await?;
-        self.deliver(&hand, known, false).await.map(|_| ())
+        self.deliver(&hand, known).await
     }
 
     /// Posts what the state asks for, remembers what came of it, and publishes what the state asks for then.
-    async fn deliver(&self, hand: &Hand, known: Known, remember: bool) -> Result<(Known, Vec<Made>), Undone> {
+    async fn deliver(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
         let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
             Demand::Post { attempt } => Some(self.attempt(hand, webhook, attempt)),
             Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
         });
         let made = join_all(posts).await;
-        let known = self.memory.remember(&hand.result, known, &made, remember && !hand.about.is_empty()).await?;
-        self.tell(hand, &made, &known.state).await;
+        let state = self.memory.remember(&hand.result, known, &made).await?;
+        self.tell(hand, &made, &state).await;
         for &webhook in &hand.about {
-            self.meet(hand, webhook, known.state.of(webhook).demand(), &made).await?;
+            self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
         }
         if made.is_empty() && !hand.about.is_empty() {
             self.metrics.dropped();
         }
-        Ok((known, made))
-    }
-
-    /// Until what is on the wire is to be cut.
-    pub(super) async fn cut(&self) {
-        self.stop.cut.cancelled().await;
+        Ok(())
     }
 
     /// One try: a post, unless the endpoint is busy or we are stopping.

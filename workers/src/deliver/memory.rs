@@ -45,8 +45,8 @@ pub(super) struct Memory {
 ///
 /// Reading costs about as much as the ack, so it is left out where it cannot find anything: the first time that a message
 /// is handed out, soon after it was published, and that soon after the settlement. A result that is published again (its
-/// worker died before the ack) says so itself, and comes later than that, as does one whose consumer was lost. Clocks that
-/// differ cost what a lost ack may cost at any time: a second post under the same id.
+/// worker died before the ack) comes later than that, as does one whose consumer was lost. Clocks that differ, or a
+/// death and a return within these seconds, cost what a lost ack may cost at any time: a second post under the same id.
 /// The state is safe even then: a swap that expects no entry where there is one is refused, and what is there is read.
 pub(super) fn may_be_known(delivered: u64, published: Millis, settled: Millis, now: Millis) -> bool {
     delivered > 1 || published.since(settled) > FRESH || now.since(published) > FRESH
@@ -58,16 +58,11 @@ impl Known {
         Self { state: Deliveries::untried(result), revision: 0 }
     }
 
-    /// Whether there is an entry.
-    pub(super) fn is_remembered(&self) -> bool {
-        self.revision > 0
-    }
-
     /// The state after these tries, and whether it must be written: an entry that is there must stay true, and one that
-    /// is not there is made only where it is worth it, or in any case.
-    fn after(&self, made: &[Made], result: &JobResult, schedule: &Schedule, any_case: bool) -> (Deliveries, bool) {
+    /// is not there is made only where it is worth it.
+    fn after(&self, made: &[Made], result: &JobResult, schedule: &Schedule) -> (Deliveries, bool) {
         let next = self.state.after(made.iter().map(|made| (made.webhook, &made.one)), result, schedule);
-        let write = if self.revision == 0 { any_case || next.worth_remembering() } else { next != self.state };
+        let write = if self.revision == 0 { next.worth_remembering() } else { next != self.state };
         (next, write)
     }
 }
@@ -86,23 +81,22 @@ impl Memory {
         })
     }
 
-    /// Remembers what the tries made of the webhooks, where it is worth it or `in_any_case`, and says what is known then.
+    /// Remembers what the tries made of the webhooks, and says what their state is now.
     pub(super) async fn remember(
         &self,
         result: &JobResult,
         mut known: Known,
         made: &[Made],
-        in_any_case: bool,
-    ) -> Result<Known, NotRemembered> {
+    ) -> Result<Deliveries, NotRemembered> {
         let key = Deliveries::key(&result.job, &result.incarnation);
         for again in 0..TRIES {
-            let (next, write) = known.after(made, result, &self.schedule, in_any_case);
+            let (next, write) = known.after(made, result, &self.schedule);
             if !write {
-                return Ok(Known { state: next, ..known });
+                return Ok(next);
             }
             let ttl = next.kept_for(clock::now(), self.settled_ttl);
             match self.bucket.swap_for(&key, &next, known.revision, ttl).await? {
-                Written::At(revision) => return Ok(Known { state: next, revision }),
+                Written::At(_) => return Ok(next),
                 Written::Changed | Written::Unknown => pause(again).await,
             }
             // Lost or unanswered: the same tries again on what is there now. Applied twice they are the same as once.

@@ -15,7 +15,6 @@
 //! Not here: when a webhook is tried again and what it demands (`domain::delivery`). Invariant: nothing that the state
 //! shows as delivered, dead or waiting for a later time is posted.
 
-mod copies;
 mod endpoints;
 mod hand;
 mod handle;

@@ -55,10 +55,10 @@ impl Handler {
                 Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
             })
             .collect();
-        let known = self.memory.remember(&hand.result, known, &made, false).await?;
-        self.tell(&hand, &made, &known.state).await;
+        let state = self.memory.remember(&hand.result, known, &made).await?;
+        self.tell(&hand, &made, &state).await;
         for &webhook in &hand.about {
-            self.meet(&hand, webhook, known.state.of(webhook).demand(), &made).await?;
+            self.meet(&hand, webhook, state.of(webhook).demand(), &made).await?;
         }
         Ok(())
     }

@@ -34,15 +34,8 @@ pub(super) enum Chain {
 pub(super) enum Load {
     /// The attempt that it points to.
     Pointer(u32),
-    Result(Rc<JobResult>, Headers),
+    Result(Rc<JobResult>),
     Delivery(Rc<Delivery>),
-}
-
-/// What goes with a result: where its winner's message is, and whether it may have been published before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Headers {
-    pub(super) winner: JobSubject,
-    pub(super) again: bool,
 }
 
 /// Who has a message.
@@ -136,7 +129,7 @@ pub(super) fn name(stage: Stage, chain: &Chain, load: &Load) -> String {
         (Chain::Webhook(_, _, number), Load::Delivery(delivery)) => {
             format!("webhook {number} try {} {}", delivery.attempt, if stage == Stage::Due { "due" } else { "later" })
         }
-        (Chain::Result(_), Load::Result(result, _)) => {
+        (Chain::Result(_), Load::Result(result)) => {
             format!("result {}{}", result.outcome.status.as_str(), short(&result.incarnation))
         }
         (chain, _) => format!("{chain:?}"),

@@ -58,8 +58,7 @@ pub enum Invariant {
     OneFollowUp,
     /// Nobody posts a webhook who has read that it is delivered (rule 13).
     NoPostAfterDelivery,
-    /// A webhook is delivered once, unless its delivery was in the hands of somebody who died or lost the message; where
-    /// nothing goes wrong, once.
+    /// Where nothing goes wrong a webhook is delivered once.
     DeliveredOnce,
     /// Once nothing goes wrong any more, every job ends, its webhooks are delivered or given up, its follow-ups are
     /// there, and nothing is left behind.
@@ -95,8 +94,6 @@ pub(super) struct Life {
     committed: bool,
     /// The broker lost a message of it.
     pub(super) lossy: bool,
-    /// A publish that was long under way made a message of the winner's chain after the job had ended and all was let go of.
-    pub(super) stray: bool,
     /// Webhooks that were delivered or given up.
     webhooks: BTreeSet<usize>,
 }

@@ -41,8 +41,6 @@ pub enum Sight {
     GivenUp,
     /// A webhook that had been delivered was posted again.
     PostedAgain,
-    /// A copy of a result was recognised after its webhook had been delivered.
-    CopyRecognised,
     /// The sweep published a timer again that had not fired.
     TimerHealed,
     /// The sweep published a message that was missing.
@@ -53,7 +51,7 @@ pub enum Sight {
 
 impl Sight {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 22] = [
         Self::Success,
         Self::Exhausted,
         Self::Expired,
@@ -73,7 +71,6 @@ impl Sight {
         Self::DeliveredLater,
         Self::GivenUp,
         Self::PostedAgain,
-        Self::CopyRecognised,
         Self::TimerHealed,
         Self::MessageHealed,
         Self::OldLife,

@@ -15,9 +15,6 @@ impl Checks {
         if at.token == Token::Branch(BranchId::OWN) {
             self.lives.entry((at.job.clone(), at.incarnation.clone())).or_default().committed = true;
         }
-        if is_won_by(broker, at) {
-            self.lives.entry((at.job.clone(), at.incarnation.clone())).or_default().stray = true;
-        }
         let Some(record) = pending(broker, at) else { return };
         let Token::Branch(branch) = at.token else { return };
         if !record.branch(branch).is_some_and(|branch| branch.is_live()) {
@@ -68,7 +65,6 @@ impl Checks {
     /// A message has left its stream.
     pub(in super::super) fn removed(&mut self, broker: &Broker, message: &Message) {
         self.has_messages(broker, message);
-        self.posts_are_done(message.sequence);
     }
 
     /// The broker has lost a message of a job.
@@ -104,13 +100,6 @@ fn pointer(message: &Message) -> Option<(&JobSubject, u32)> {
         (Chain::Job(at), Load::Pointer(attempt)) => Some((at, *attempt)),
         (Chain::Job(_) | Chain::Result(_) | Chain::Webhook(..), _) => None,
     }
-}
-
-/// Whether the job has ended by this branch or signal.
-fn is_won_by(broker: &Broker, at: &JobSubject) -> bool {
-    let record = broker.records.get(&at.job).map(|kept| &*kept.record);
-    let outcome = record.filter(|record| record.incarnation == at.incarnation).and_then(|one| one.outcome.as_ref());
-    outcome.is_some_and(|outcome| outcome.winner == at.token)
 }
 
 fn pending<'a>(broker: &'a Broker, at: &JobSubject) -> Option<&'a Record> {
