@@ -75,6 +75,7 @@ fn noticed_by(rule: Rule) -> &'static [Invariant] {
         Rule::FinishTheLook => &[I::NoCallAfterTheEnd, I::LosersAreDropped],
         Rule::OneResultOfACancel => &[I::OneResult, I::DeliveredOnce],
         Rule::ResultBeforeRetry => &[I::EverythingEnds],
+        Rule::RememberDeliveries => &[I::DeliveredOnce],
         Rule::UnknownSlotsAreGivenUp => &[I::GateKeepsItsRate, I::GateKeepsItsConcurrency],
         Rule::MissedSlotsAreGivenUp => &[I::GateKeepsItsRate, I::GateKeepsItsConcurrency],
     }

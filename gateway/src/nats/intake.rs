@@ -25,8 +25,8 @@ use super::held::Held;
 use super::refuse::{NotTold, Refused};
 use crate::jobs::{Jobs, Refusal, counted};
 
-/// How long one request for submissions stands. A stop waits for its end, so that nothing is on its way to nobody.
-const STANDS: Duration = Duration::from_secs(1);
+/// How long one request for submissions stands. One that a broker forgot at an election is made again after this time.
+const STANDS: Duration = Duration::from_secs(5);
 /// How often a submission is tried that the broker will not take for a reason that may pass: some minutes.
 const PATIENCE: u64 = 12;
 /// How often a submission is handed out that panics, before it is refused.
@@ -107,15 +107,17 @@ impl Intake {
         let stream = self.nats().jetstream().get_stream(&stream).await.map_err(|e| broker_error(&e))?;
         let created = stream.cached_info().created;
         loop {
-            if puller.outstanding() == 0 {
-                if stop.is_cancelled() {
-                    return Ok(Ended::Stopped);
-                }
-                if let Some((room, bytes)) = hands.room(self.options.intake.max(1)) {
-                    puller.request_within(room, bytes, STANDS).await.map_err(|e| e.to_string())?;
-                }
+            if puller.outstanding() == 0
+                && let Some((room, bytes)) = hands.room(self.options.intake.max(1))
+            {
+                puller.request_within(room, bytes, STANDS).await.map_err(|e| e.to_string())?;
             }
             tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    puller.close().await;
+                    return Ok(Ended::Stopped);
+                }
                 pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
                     Pulled::Message(message) => {
                         let name = format!("submit-{}-{}", created.unix_timestamp_nanos(), message.sequence());
@@ -126,7 +128,6 @@ impl Intake {
                     Pulled::Gone => return Ok(Ended::Gone),
                 },
                 () = hands.one_ended() => {}
-                () = stop.cancelled(), if puller.outstanding() == 0 => return Ok(Ended::Stopped),
             }
         }
     }

@@ -62,7 +62,7 @@ impl Intake {
         tracing::info!(%tenant, code = refused.code, name = refused.name, "a durable submission is refused");
         let result = self.result(refused, tenant.clone());
         if !result.webhooks.is_empty() {
-            self.jobs.effects().hand_to_delivery(&result).await?;
+            self.jobs.effects().hand_to_delivery(&result, refused.message.delivered() > 1).await?;
         }
         self.set_aside(refused).await
     }

@@ -87,7 +87,7 @@ pub fn decide(known: Known<'_>, message: Incoming<'_>, now: Millis) -> Decision 
     }
     if let Some(outcome) = &record.outcome {
         let mine = outcome.winner == message.token;
-        return Decision::ack_after(if mine { after_settlement(record) } else { Vec::new() });
+        return Decision::ack_after(if mine { after_settlement(record, true) } else { Vec::new() });
     }
     match (message.token, message.kind) {
         (Token::Branch(branch), kind) => of_chain(record, branch, kind, message.attempt, now),
@@ -245,7 +245,7 @@ fn of_overdue(record: &Record) -> Decision {
 fn by_signal(record: &Record, token: Token, status: Status, reason: Reason, now: Millis) -> Decision {
     let mut next = Box::new(record.clone());
     next.outcome = Some(Outcome { status, reason: Some(reason), winner: token, at: now, answer: None });
-    let demands = after_settlement(&next);
+    let demands = after_settlement(&next, false);
     Decision { swap: Some(next), demands, then: Then::Ack }
 }
 
@@ -257,7 +257,7 @@ fn succeeded(mut next: Box<Record>, branch: BranchId, answer: Answer, now: Milli
     }
     let winner = Token::Branch(branch);
     next.outcome = Some(Outcome { status: Status::Success, reason: None, winner, at: now, answer: Some(answer) });
-    let demands = after_settlement(&next);
+    let demands = after_settlement(&next, false);
     Decision { swap: Some(next), demands, then: Then::Ack }
 }
 
@@ -277,12 +277,12 @@ fn died(mut next: Box<Record>, branch: BranchId, answer: &Answer, now: Millis) -
         at: now,
         answer: Some(answer.clone()),
     });
-    let demands = after_settlement(&next);
+    let demands = after_settlement(&next, false);
     Decision { swap: Some(next), demands, then: Then::Ack }
 }
 
-/// What a settled record demands of its winner.
-fn after_settlement(record: &Record) -> Vec<Demand> {
+/// What a settled record demands of its winner, who settles it now or finds it settled again.
+fn after_settlement(record: &Record, again: bool) -> Vec<Demand> {
     let Some(outcome) = &record.outcome else { return Vec::new() };
     let follow_up = match outcome.status {
         Status::Success => record.on_success.is_some(),
@@ -290,7 +290,7 @@ fn after_settlement(record: &Record) -> Vec<Demand> {
         Status::Cancelled => false,
     };
     let by_signal = !matches!(outcome.winner, Token::Branch(_));
-    let result = (!record.webhooks.is_empty() || follow_up).then_some(Demand::Result);
+    let result = (!record.webhooks.is_empty() || follow_up).then_some(Demand::Result { again });
     let announce = (record.branches.len() > 1 || by_signal).then_some(Demand::Announce);
     result.into_iter().chain(announce).collect()
 }

@@ -18,8 +18,8 @@ pub const SOONEST: Duration = Duration::from_millis(250);
 /// The longest that an endpoint's Retry-After is heeded.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// What is known of a job's webhooks, under `<job>.<incarnation>`. It is written once a webhook was not delivered at its
-/// first try, or where several must be delivered; no entry means that there was nothing to remember.
+/// What is known of a job's webhooks, under `<job>.<incarnation>`: what a try made of them is written before its message is
+/// let go of. No entry means that none was tried, or was about to be remembered when its process died.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deliveries {
     /// Each webhook, in the order of the job.
@@ -308,13 +308,6 @@ impl Deliveries {
             .filter(|(webhook, state)| webhook.has_quorum_vote && matches!(state, WebhookState::Delivered { .. }));
         next.quorum.reached = u16::try_from(voted.count()).unwrap_or(u16::MAX);
         next
-    }
-
-    /// Whether this must be remembered: something was not delivered at its first try, or several have to be delivered.
-    #[must_use]
-    pub fn worth_remembering(&self) -> bool {
-        let at_once = |state: &WebhookState| matches!(state, WebhookState::Delivered { attempt: 1, .. });
-        self.quorum.needed > 1 || !self.webhooks.iter().all(at_once)
     }
 
     /// How long an entry written now must be kept: past the latest next try, which writes it again.

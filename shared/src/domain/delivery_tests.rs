@@ -136,15 +136,6 @@ fn only_voting_webhooks_count_towards_the_quorum() {
 }
 
 #[test]
-fn what_went_through_at_once_is_not_remembered_unless_there_is_a_quorum() {
-    let taken = a_try(1, Came::Delivered);
-    let (one, two) = (result(&[true], 1), result(&[true, true], 2));
-    assert!(!Deliveries::untried(&one).after([(0, &taken)], &one, &schedule()).worth_remembering());
-    assert!(Deliveries::untried(&one).after([(0, &failed(1))], &one, &schedule()).worth_remembering());
-    assert!(Deliveries::untried(&two).after([(0, &taken), (1, &taken)], &two, &schedule()).worth_remembering());
-}
-
-#[test]
 fn an_entry_outlives_the_next_try() {
     let one = result(&[true], 1);
     let long = a_try(1, Came::Failed { error: String::new(), retry_after: Some(Duration::from_secs(3600)) });

@@ -39,7 +39,10 @@ pub enum Demand {
         expect: Expect,
     },
     /// The outcome, for the delivery service. Told from a repeat by the job's incarnation.
-    Result,
+    Result {
+        /// Whether somebody else may have published it already.
+        again: bool,
+    },
     /// The end of the race, for those who are in flight.
     Announce,
     /// `on_failure`, because the job is overdue. Its key derives from the job's, so it is submitted once.

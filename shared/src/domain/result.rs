@@ -132,6 +132,12 @@ impl JobResult {
         }
     }
 
+    /// Which life of the job it is the result of: `<job>.<incarnation>`.
+    #[must_use]
+    pub fn life(&self) -> String {
+        format!("{}.{}", self.job, self.incarnation)
+    }
+
     /// The id of a webhook's event, the same each time it is posted: `<job>.<incarnation>.<n>`.
     #[must_use]
     pub fn event_id(&self, webhook: usize) -> String {

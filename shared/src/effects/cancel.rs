@@ -81,7 +81,7 @@ impl Effects {
         let signal = JobMessage { address, kind: Kind::Due, attempt: 0, sequence: 0, published: clock::now() };
         let decided = |known: Known<'_>, now| {
             let mut decision = decide(known, signal.incoming(), now);
-            decision.demands.retain(|demand| *demand != Demand::Result);
+            decision.demands.retain(|demand| !matches!(demand, Demand::Result { .. }));
             decision
         };
         match self.handle(&signal, None, decided).await {

@@ -16,7 +16,7 @@ pub use cancel::{CancelError, Cancelled};
 pub use caps::{Caps, LOSER_BODY};
 pub use carrier::Carrier;
 pub use handle::{Handled, JobMessage, Seen, Unfinished, handle};
-pub use perform::NotDone;
+pub use perform::{AGAIN, NotDone};
 pub use submit::{Receipt, Submission, SubmitError};
 
 use crate::nats::Nats;

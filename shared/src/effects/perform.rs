@@ -18,6 +18,10 @@ use crate::queues::QueueSpec;
 use crate::topology::JobSubject;
 use crate::wire;
 
+/// The header of a result that may have been published before, and handled: the broker tells repeats by their id, but
+/// forgets within minutes, and at a restart, the ids of what has left the stream.
+pub const AGAIN: &str = "Sluice-Again";
+
 /// How often the publish of a result is repeated; the broker tells repeats by their id.
 const TRIES: u32 = 10;
 
@@ -56,7 +60,7 @@ impl Effects {
                     };
                     self.publish_message(job, record, *token, *when, *attempt, newest).await?;
                 }
-                Demand::Result => self.publish_result(job, record).await?,
+                Demand::Result { again } => self.publish_result(job, record, *again).await?,
                 Demand::Announce => self.announce(job, record).await,
                 Demand::SubmitOnFailure => Box::pin(self.submit_on_failure(job, record)).await?,
             }
@@ -105,23 +109,23 @@ impl Effects {
         Ok(())
     }
 
-    async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
+    async fn publish_result(&self, job: &JobId, record: &Record, again: bool) -> Result<(), NotDone> {
         fault_points::point("result", &record.key);
         let result = JobResult::of(job, record).ok_or(NotDone::Incomplete)?;
-        self.hand_to_delivery(&result).await
+        self.hand_to_delivery(&result, again).await
     }
 
     /// Publishes a result to the delivery service, until it is certain: with less of its answers where the broker does not
     /// take all of it, as a dead letter where it takes none. Repeating it is harmless: the broker stores it once within its
-    /// window, and webhooks are told apart by their ids.
+    /// window, and what is published `again`, after somebody may have published it already, says so and is looked up.
     ///
     /// # Errors
     /// Where it may not have been stored.
-    pub async fn hand_to_delivery(&self, result: &JobResult) -> Result<(), NotDone> {
+    pub async fn hand_to_delivery(&self, result: &JobResult, again: bool) -> Result<(), NotDone> {
         let mut less: Option<JobResult> = None;
         loop {
             let now = less.as_ref().unwrap_or(result);
-            let too_large = match self.publish_whole(now).await {
+            let too_large = match self.publish_whole(now, again).await {
                 Err(NotDone::Result(error @ PublishError::TooLarge { .. })) => error,
                 done => return done,
             };
@@ -138,7 +142,7 @@ impl Effects {
         let letter = DeadLetter {
             kind: DeadKind::Result,
             tenant: result.tenant.as_str(),
-            name: format!("{}.{}", result.job, result.incarnation),
+            name: result.life(),
             reason: &format!("the outcome cannot be handed to the delivery service: {error}"),
             payload: wire::encode(result),
         };
@@ -146,12 +150,15 @@ impl Effects {
         Ok(())
     }
 
-    async fn publish_whole(&self, result: &JobResult) -> Result<(), NotDone> {
+    async fn publish_whole(&self, result: &JobResult, again: bool) -> Result<(), NotDone> {
         let mut headers = HeaderMap::new();
-        headers.insert(MESSAGE_ID, format!("{}.{}", result.job, result.incarnation));
+        headers.insert(MESSAGE_ID, result.life());
         let (subject, payload) = (self.nats.topology().result(&result.tenant, &result.job), wire::encode(result));
         let mut last = PublishError::Unknown;
-        for again in 0..TRIES {
+        for tries in 0..TRIES {
+            if again || tries > 0 {
+                headers.insert(AGAIN, "1");
+            }
             match self.nats.publish(subject.clone(), headers.clone(), payload.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(
@@ -161,7 +168,7 @@ impl Effects {
                     | PublishError::Unknown),
                 ) => {
                     last = error; // a repeat with the same id is stored once
-                    tokio::time::sleep(Duration::from_millis(20 << again.min(5))).await;
+                    tokio::time::sleep(Duration::from_millis(20 << tries.min(5))).await;
                 }
                 Err(error @ (PublishError::NoRoom(_) | PublishError::TooLarge { .. } | PublishError::Refused(_))) => {
                     return Err(NotDone::Result(error));

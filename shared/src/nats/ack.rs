@@ -10,6 +10,8 @@ use super::pull::Generation;
 use super::{Nats, REQUEST_TIMEOUT};
 use crate::clock::Millis;
 
+/// By how much the clocks of this process and the broker may differ.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 /// How often an ack without an answer is repeated.
 const TRIES: u32 = 5;
 
@@ -23,6 +25,8 @@ pub struct InHand {
     published: Millis,
     generation: Generation,
     handed_out_by: u64,
+    /// When the puller that brought it was opened.
+    pulled_since: Millis,
 }
 
 impl std::fmt::Debug for Nats {
@@ -34,14 +38,23 @@ impl std::fmt::Debug for Nats {
 impl InHand {
     /// Takes a message as it came from a consumer; `None` where it did not come from one.
     #[must_use]
-    pub(super) fn new(nats: &Nats, message: Message, generation: &Generation) -> Option<Self> {
+    pub(super) fn new(nats: &Nats, message: Message, generation: &Generation, pulled_since: Millis) -> Option<Self> {
         let (sequence, delivered, published) = {
             let info = message.info().ok()?;
             let published = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
             (info.stream_sequence, u64::try_from(info.delivered).unwrap_or(1), Millis(published))
         };
         let (generation, handed_out_by) = (generation.clone(), generation.now());
-        Some(Self { nats: nats.clone(), message, sequence, delivered, published, generation, handed_out_by })
+        Some(Self {
+            nats: nats.clone(),
+            message,
+            sequence,
+            delivered,
+            published,
+            generation,
+            handed_out_by,
+            pulled_since,
+        })
     }
 
     /// Its subject.
@@ -84,6 +97,14 @@ impl InHand {
     #[must_use]
     pub fn published(&self) -> Millis {
         self.published
+    }
+
+    /// Whether nobody had it in hand before, for certain. The count alone does not tell: a broker that was restarted, or whose
+    /// consumer was made again, may have forgotten whom it gave a message to, so what is older than the puller, or not much
+    /// younger, may have been handed out.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.delivered == 1 && self.published > self.pulled_since.after(CLOCKS_DIFFER)
     }
 
     /// Lets go for good, without waiting. An ack that is lost brings the message again, and the record says what to

@@ -9,17 +9,21 @@ use std::time::Duration;
 
 use async_nats::jetstream::message::Message;
 use async_nats::{StatusCode, Subject, Subscriber};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Nats;
 use super::ack::InHand;
+use crate::clock::{self, Millis};
 
 /// How long past its own end a request may be silent before it counts as lost.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How long what is under way from the broker is waited for when a puller closes.
-const UNDER_WAY: Duration = Duration::from_millis(500);
+/// How long a broker may take to end a subscription when a puller closes.
+const ENDS: Duration = Duration::from_secs(2);
+/// What a request may bring beside its messages: how it ended, and how the one before it did.
+const STATUSES: usize = 2;
 
 /// Which life of a consumer a message was handed out by. A consumer that was made again hands out everything unacked
 /// anew, so whoever still holds a message of the earlier one has no say in when it comes again.
@@ -45,6 +49,9 @@ pub struct Puller {
     connections: watch::Receiver<u64>,
     generation: Generation,
     outstanding: usize,
+    /// All that the subscription has brought.
+    received: usize,
+    opened: Millis,
     until: Instant,
 }
 
@@ -84,6 +91,8 @@ impl Puller {
             connections,
             generation: generation.clone(),
             outstanding: 0,
+            received: 0,
+            opened: clock::now(),
             until: Instant::now(),
         })
     }
@@ -133,6 +142,7 @@ impl Puller {
                 () = tokio::time::sleep_until(self.until) => return Pulled::Lost,
             };
             let Some(message) = message else { return Pulled::Lost };
+            self.received += 1;
             match message.status {
                 None => {
                     self.outstanding = self.outstanding.saturating_sub(1);
@@ -151,25 +161,40 @@ impl Puller {
         }
     }
 
-    /// Asks for nothing more, and gives back at once what is under way already.
+    /// Asks for nothing more, and gives back at once what is under way already, however much that is.
+    ///
+    /// A subscription that ends at once drops what is under way, which comes again only when its time in hand is over. So it
+    /// ends by number: after as many messages as it can bring at most, what is missing to that being sent by ourselves. The
+    /// broker sends none beyond, and hands out again at once what its consumers would have sent; the client keeps the
+    /// subscription until the last has come.
     pub async fn close(mut self) {
-        if self.outstanding == 0 || self.subscription.drain().await.is_err() {
+        let bring = self.outstanding + STATUSES;
+        let last = u64::try_from(self.received + bring).unwrap_or(u64::MAX);
+        if self.outstanding == 0 || self.subscription.unsubscribe_after(last).await.is_err() {
             return;
         }
-        let giving_back = async {
-            while let Some(message) = self.subscription.next().await {
-                if let Some(in_hand) = self.in_hand(message) {
-                    in_hand.nak(None).await;
-                }
+        let mut held = Vec::new();
+        let ending = async {
+            for _ in 0..bring {
+                self.nats.client().publish(self.inbox.clone(), Bytes::new()).await.ok()?;
             }
+            while let Some(message) = self.subscription.next().await {
+                held.extend(self.in_hand(message));
+            }
+            Some(())
         };
-        // What comes later than this is handed out again when its time in hand is over.
-        let _ = tokio::time::timeout(UNDER_WAY, giving_back).await;
+        // A broker that is away ends it too: what it holds for us comes again with its next life, or when its time is over.
+        let _ = tokio::time::timeout(ENDS, ending).await;
+        for in_hand in held {
+            in_hand.nak(None).await;
+        }
+        // The process may end now.
+        let _ = tokio::time::timeout(ENDS, self.nats.client().flush()).await;
     }
 
     fn in_hand(&self, message: async_nats::Message) -> Option<InHand> {
         let context = self.nats.jetstream().clone();
-        InHand::new(&self.nats, Message { message, context }, &self.generation)
+        InHand::new(&self.nats, Message { message, context }, &self.generation, self.opened)
     }
 
     fn ended(&mut self, status: StatusCode, description: &str) -> Pulled {

@@ -10,7 +10,7 @@ use super::create::Options;
 use super::names::Topology;
 
 /// Results published twice within this window are stored once.
-const RESULT_DUPLICATES: Duration = Duration::from_secs(60);
+const RESULT_DUPLICATES: Duration = Duration::from_secs(120);
 /// How long events are kept for timelines.
 const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
 

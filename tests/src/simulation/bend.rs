@@ -69,6 +69,6 @@ impl Node {
 fn is_of_another(demand: &Demand, own: Token) -> bool {
     match demand {
         Demand::Message { token, .. } => matches!(own, Token::Branch(_)) && *token != own,
-        Demand::Result | Demand::Announce | Demand::SubmitOnFailure => false,
+        Demand::Result { .. } | Demand::Announce | Demand::SubmitOnFailure => false,
     }
 }

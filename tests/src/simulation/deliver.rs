@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use sluice_shared::clock::Millis;
-use sluice_shared::domain::delivery::{Came, Deliveries, Delivery, Demand, InHand as Stands, SOONEST, Schedule, Try};
+use futures_util::future::{Either, select, select_all};
+use sluice_shared::domain::delivery::{
+    Came, Deliveries, Delivery, Demand, InHand as Stands, SOONEST, Schedule, Try, WebhookState,
+};
 use sluice_shared::domain::id::{Incarnation, JobId};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::guarded::NotMoved;
@@ -16,16 +17,20 @@ use super::broker::{Chain, Load};
 use super::checks::Sight;
 use super::hand_out::InHand;
 use super::outside::Answers;
+use super::rules::Rule;
 use super::world::Node;
 
 const TRIES: u32 = 12;
 /// How long a post may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// A result this young, in the hands of its first holder, has not been handled before.
-const FRESH: Duration = Duration::from_secs(5);
+/// By how much clocks may differ.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
+/// How long what came of a webhook waits for the others of its job before it is remembered without them.
+const TOGETHER: Duration = Duration::from_millis(250);
 
 /// A message as what it is about.
 struct Hand {
+    sequence: u64,
     result: JobResult,
     about: Vec<usize>,
     stands: Stands,
@@ -40,6 +45,7 @@ struct Known {
     revision: u64,
 }
 
+#[derive(Clone)]
 struct Made {
     webhook: usize,
     one: Try,
@@ -56,16 +62,38 @@ impl From<NotMoved> for Undone {
 
 impl Node {
     /// A result, from the follow-up to the ack.
-    pub(super) async fn deliver_result(&self, in_hand: InHand, result: JobResult) {
+    pub(super) async fn deliver_result(&self, in_hand: InHand, result: JobResult, again: bool) {
         if self.submit_result_follow_up(&result).await.is_err() {
             return self.leave(&in_hand);
         }
-        let message = &in_hand.message;
-        let handled = may_be_known(message.delivered, message.stored, result.outcome.at, self.now());
-        let known = if handled { self.recall(&result).await } else { Ok(nothing(&result)) };
+        let (message, sequence) = (&in_hand.message, in_hand.sequence());
+        match if again { self.is_there_already(&result, sequence).await } else { Ok(false) } {
+            Ok(false) => {}
+            Ok(true) => return self.ack_confirmed(&in_hand).await,
+            Err(Undone) => return self.leave(&in_hand),
+        }
+        let since = self.world.broker.borrow().results_since;
+        let is_first = message.delivered == 1 && message.stored > since.after(CLOCKS_DIFFER);
+        let known = if !is_first || again { self.recall(&result).await } else { Ok(nothing(&result)) };
+        if again && known.as_ref().is_ok_and(|known| known.state.webhooks.iter().any(is_delivered)) {
+            self.world.checks.borrow_mut().met(Sight::CopyRecognised);
+        }
         let about = (0..result.webhooks.len()).collect();
         let result = JobResult { follow_up: None, ..result };
-        self.deliver(in_hand, Hand { result, about, stands: Stands::Result, newest: 0, postponed: 0 }, known).await;
+        let hand = Hand { sequence, result, about, stands: Stands::Result, newest: 0, postponed: 0 };
+        self.deliver(in_hand, hand, known).await;
+    }
+
+    /// `Handler::is_there_already`.
+    async fn is_there_already(&self, result: &JobResult, sequence: u64) -> Result<bool, Undone> {
+        for _ in 0..8 {
+            let result = result.clone();
+            match self.ask(move |world| world.broker.borrow().first_copy(&result)).await {
+                Ok(first) => return Ok(first.is_some_and(|first| first < sequence)),
+                Err(_) => self.sleep(Duration::from_millis(100)).await,
+            }
+        }
+        Err(Undone)
     }
 
     /// A webhook whose time has come.
@@ -73,7 +101,7 @@ impl Node {
         let Delivery { result, webhook, attempt, postponed } = delivery;
         let known = self.recall(&result).await;
         let (stands, newest) = (Stands::Due { attempt }, in_hand.sequence());
-        let hand = Hand { result, about: vec![usize::from(webhook)], stands, newest, postponed };
+        let hand = Hand { sequence: newest, result, about: vec![usize::from(webhook)], stands, newest, postponed };
         self.deliver(in_hand, hand, known).await;
     }
 
@@ -93,16 +121,45 @@ impl Node {
     }
 
     async fn post_and_remember(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
-        let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
-            Demand::Post { attempt } => Some(self.attempt(hand, webhook, attempt)),
-            Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
-        });
-        let made = join_all(posts).await;
-        let state = self.write_down(&hand.result, known, &made).await?;
+        let (made, known) = self.make(hand, known).await;
+        let Known { state, .. } = self.write_down(&hand.result, known, &made).await?;
         for &webhook in &hand.about {
             self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
         }
         Ok(())
+    }
+
+    /// `Handler::make`. (Futures are polled by turns here: nothing in this world wakes one of several.)
+    async fn make(&self, hand: &Hand, mut known: Known) -> (Vec<Made>, Known) {
+        let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
+            Demand::Post { attempt } => Some(Box::pin(self.attempt(hand, webhook, attempt))),
+            Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
+        });
+        let mut posts: Vec<_> = posts.collect();
+        let (mut made, mut remembered): (Vec<Made>, _) = (Vec::new(), 0);
+        while !posts.is_empty() {
+            if made.len() == remembered {
+                let (one, _, others) = select_all(posts).await;
+                made.push(one);
+                posts = others;
+                continue;
+            }
+            match select(select_all(posts), self.sleep(TOGETHER)).await {
+                Either::Left(((one, _, others), _)) => {
+                    made.push(one);
+                    posts = others;
+                }
+                Either::Right(((), go_on)) => {
+                    posts = go_on.into_inner();
+                    remembered = made.len();
+                    if let Ok(now) = self.write_down(&hand.result, known.clone(), &made).await {
+                        self.world.checks.borrow_mut().met(Sight::RememberedBetween);
+                        known = now;
+                    }
+                }
+            }
+        }
+        (made, known)
     }
 
     /// One try: a post, unless the endpoint is busy.
@@ -121,7 +178,8 @@ impl Node {
 
     async fn post(&self, hand: &Hand, webhook: usize, attempt: u32) -> Came {
         let (world, task) = (&self.world, self.world.clockwork.current());
-        world.checks.borrow_mut().posts(task, &hand.result, webhook);
+        let copy = (hand.stands == Stands::Result).then_some(hand.sequence);
+        world.checks.borrow_mut().posts(task, &hand.result, webhook, copy);
         self.tell(|| format!("POSTS webhook {webhook} try {attempt}"));
         let answer = world.outside.borrow_mut().answer(&hand.result.webhooks[webhook].url);
         self.sleep(answer.takes().min(TIMEOUT)).await;
@@ -134,7 +192,7 @@ impl Node {
             Answers::Never => Came::Refused { reason: "gone".into() },
         };
         self.tell(|| format!("webhook {webhook} try {attempt}: {came:?}"));
-        world.checks.borrow_mut().posted(&hand.result, webhook, &came);
+        world.checks.borrow_mut().posted(&hand.result, webhook, &came, hand.sequence);
         if attempt > 1 && came == Came::Delivered {
             world.checks.borrow_mut().met(Sight::DeliveredLater);
         }
@@ -157,18 +215,21 @@ impl Node {
     }
 
     /// `Memory::remember`.
-    async fn write_down(&self, result: &JobResult, mut known: Known, made: &[Made]) -> Result<Deliveries, Undone> {
+    async fn write_down(&self, result: &JobResult, mut known: Known, made: &[Made]) -> Result<Known, Undone> {
         for _ in 0..TRIES {
             let next = known.state.after(made.iter().map(|made| (made.webhook, &made.one)), result, &schedule());
-            let write = if known.revision == 0 { next.worth_remembering() } else { next != known.state };
-            if !write {
-                return Ok(next);
+            let at_once = |state: &WebhookState| matches!(state, WebhookState::Delivered { attempt: 1, .. });
+            let spared = known.revision == 0
+                && next.webhooks.iter().all(at_once)
+                && !self.world.rules.keep(Rule::RememberDeliveries);
+            if next == known.state || spared {
+                return Ok(Known { state: next, ..known });
             }
             let (life, state, revision) = (life(result), next.clone(), known.revision);
             match self.ask(move |world| world.remember(&life, &state, revision)).await {
-                Ok(Ok(_)) => {
+                Ok(Ok(revision)) => {
                     self.recalled(&next);
-                    return Ok(next);
+                    return Ok(Known { state: next, revision });
                 }
                 Ok(Err(PublishError::Behind)) | Err(_) => self.sleep(Duration::from_millis(5)).await,
                 Ok(Err(_)) => return Err(Undone),
@@ -224,8 +285,8 @@ impl Node {
     }
 }
 
-fn may_be_known(delivered: u64, published: Millis, settled: Millis, now: Millis) -> bool {
-    delivered > 1 || published.since(settled) > FRESH || now.since(published) > FRESH
+fn is_delivered(state: &WebhookState) -> bool {
+    matches!(state, WebhookState::Delivered { .. })
 }
 
 fn nothing(result: &JobResult) -> Known {

@@ -46,19 +46,23 @@ pub(super) struct Faults {
     pub(super) dawdle: u64,
     /// The same for a broker that has no room for a while.
     pub(super) full: u64,
+    /// The same for gates that are closed for a while: nobody pulls from queues.
+    pub(super) closed: u64,
 }
 
-const KINDS: u64 = 15;
+const KINDS: u64 = 16;
 const CALM: u64 = 0;
 const CRASH: u64 = 1;
 const AWAY: u64 = 13;
 const DAWDLE: u64 = 15;
+const CLOSED: u64 = 16;
 
 /// The kind of fault that tells most of whether a rule is kept.
 fn telling(rule: Rule) -> Option<u64> {
     match rule {
         Rule::EnsureFallbacks | Rule::ResultBeforeRetry => Some(CRASH),
         Rule::KeepTheCall => Some(AWAY),
+        Rule::RememberDeliveries => Some(CLOSED),
         Rule::ChainBeforeRecord => Some(DAWDLE),
         Rule::FinishTheLook | Rule::AnnounceAfterTheSwap | Rule::OneResultOfACancel => Some(CALM),
         Rule::AckLast
@@ -97,9 +101,9 @@ impl Faults {
     /// Whether nothing at all goes wrong.
     pub(super) fn are_none(&self) -> bool {
         let Self { crash, answer_lost, request_lost, late, slow, sent_in_vain, handed_out_twice, .. } = self;
-        let Self { swallowed, lost, stall, restart, forgotten, away, full, dawdle, .. } = self;
+        let Self { swallowed, lost, stall, restart, forgotten, away, full, dawdle, closed, .. } = self;
         [crash, answer_lost, request_lost, late, slow, sent_in_vain, handed_out_twice].iter().all(|often| **often == 0)
-            && [swallowed, lost, stall, restart, forgotten, away, full, dawdle].iter().all(|often| **often == 0)
+            && [swallowed, lost, stall, restart, forgotten, away, full, dawdle, closed].iter().all(|often| **often == 0)
     }
 
     fn allow(&mut self, chance: &Chance, kind: u64) {
@@ -120,6 +124,7 @@ impl Faults {
             12 => self.forgotten = seconds,
             AWAY => self.away = seconds * 2,
             14 => self.full = seconds * 2,
+            CLOSED => (self.closed, self.crash) = (seconds, often * 2),
             _ => {
                 (self.dawdle, self.swallowed) = (2, 2);
                 self.until = self.until.after(Duration::from_secs(600));

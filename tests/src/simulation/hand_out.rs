@@ -153,6 +153,9 @@ impl World {
 
     /// A process that pulls from this consumer.
     fn somebody(&self, consumer: Consumer) -> Option<Node> {
+        if consumer == Consumer::Queue && self.closed_until.get() > self.now() {
+            return None;
+        }
         let nodes = self.nodes.borrow();
         let able: Vec<&Node> = nodes.iter().filter(|node| node.pulls(consumer)).collect();
         (!able.is_empty()).then(|| self.chance.one_of(&able).clone())

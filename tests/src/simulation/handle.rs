@@ -57,7 +57,7 @@ impl Node {
                     let address = Effects::address(job, record, self.named(*token)).ok_or(NotDone::Incomplete)?;
                     self.move_chain(&address, *when, *attempt, newest).await?;
                 }
-                Demand::Result => self.publish_result(job, record).await?,
+                Demand::Result { again } => self.publish_result(job, record, *again).await?,
                 Demand::Announce => self.announce(job),
                 Demand::SubmitOnFailure => Box::pin(self.submit_on_failure(job, record)).await?,
             }

@@ -50,6 +50,7 @@ impl World {
             world.tell(BROKER, || "has no room".into());
             world.broker.borrow_mut().full_until = until;
         });
+        self.every(faults.closed, |world| world.close_gates());
         self.every(faults.lost, |world| world.lose_one());
     }
 
@@ -100,6 +101,9 @@ impl World {
     fn forget(self: &Rc<Self>, consumer: Consumer) {
         self.tell(BROKER, || format!("loses the consumer {consumer:?}"));
         let again = self.broker.borrow_mut().forget(consumer);
+        if consumer == Consumer::Results {
+            self.broker.borrow_mut().results_since = self.now();
+        }
         for sequence in again {
             self.checks.borrow_mut().taken_away(sequence);
             self.offer(sequence);
@@ -121,6 +125,7 @@ impl World {
             world.tell(BROKER, || format!("is back, without a leader for {elects:?}"));
             world.broker.borrow_mut().no_leader_until = world.now().after(elects);
             world.broker.borrow_mut().restarted();
+            world.broker.borrow_mut().results_since = world.now();
             if in_memory {
                 world.forget(Consumer::Queue);
             }
@@ -128,6 +133,13 @@ impl World {
                 world.ring(node.process, None);
             }
         });
+    }
+
+    /// Nobody pulls from queues for a while.
+    fn close_gates(&self) {
+        let time = Duration::from_secs(self.chance.one_of(&[5, 40, 70, 200]));
+        self.tell(BROKER, || format!("gates are closed for {time:?}"));
+        self.closed_until.set(self.now().after(time));
     }
 
     /// A message that nobody has in hand is lost.

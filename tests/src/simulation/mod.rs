@@ -108,6 +108,7 @@ fn begin(seed: u64, rules: Rules, told: bool) -> Rc<World> {
         nodes: RefCell::default(),
         ears: RefCell::default(),
         processes_made: Cell::new(0),
+        closed_until: Cell::default(),
         is_over: Cell::new(false),
     });
     world.tell(BROKER, || scenario.picture());

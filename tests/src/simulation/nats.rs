@@ -65,14 +65,14 @@ impl Node {
     }
 
     /// `Effects::publish_result`.
-    pub(super) async fn publish_result(&self, job: &JobId, record: &Record) -> Result<(), NotDone> {
+    pub(super) async fn publish_result(&self, job: &JobId, record: &Record, again: bool) -> Result<(), NotDone> {
         let result = Rc::new(JobResult::of(job, record).ok_or(NotDone::Incomplete)?);
-        for again in 0..PUBLISH_TRIES {
-            let result = Rc::clone(&result);
-            match self.ask(move |world| world.publish_result(result)).await {
+        for tries in 0..PUBLISH_TRIES {
+            let (result, again) = (Rc::clone(&result), again || tries > 0);
+            match self.ask(move |world| world.publish_result(result, again)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => return Err(NotDone::Result(error)),
-                Err(_) => self.sleep(Duration::from_millis(20 << again.min(5))).await,
+                Err(_) => self.sleep(Duration::from_millis(20 << tries.min(5))).await,
             }
         }
         Err(NotDone::Result(PublishError::Unknown))

@@ -38,6 +38,8 @@ pub enum Rule {
     MissedSlotsAreGivenUp,
     /// A failed job is retried only once its result is stored.
     ResultBeforeRetry,
+    /// What was delivered is remembered, also where it was at the first try.
+    RememberDeliveries,
 }
 
 /// Which rules hold in a run: all but at most one.
@@ -48,7 +50,7 @@ pub struct Rules {
 
 impl Rule {
     /// All rules that handlers of jobs, the sweep and the broker keep.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AckLast,
         Self::ReadBeforeActing,
         Self::ExpectTheNewest,
@@ -64,6 +66,7 @@ impl Rule {
         Self::FinishTheLook,
         Self::OneResultOfACancel,
         Self::ResultBeforeRetry,
+        Self::RememberDeliveries,
     ];
     /// All rules of gates.
     pub const OF_GATES: [Self; 2] = [Self::UnknownSlotsAreGivenUp, Self::MissedSlotsAreGivenUp];

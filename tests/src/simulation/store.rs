@@ -49,9 +49,9 @@ impl World {
         Ok(revision)
     }
 
-    pub(super) fn publish_result(self: &Rc<Self>, result: Rc<JobResult>) -> Result<(), PublishError> {
+    pub(super) fn publish_result(self: &Rc<Self>, result: Rc<JobResult>, again: bool) -> Result<(), PublishError> {
         let (id, now) = ((result.job.clone(), result.incarnation.clone()), self.now());
-        let stored = self.broker.borrow_mut().publish_result(&id, Load::Result(Rc::clone(&result)), now);
+        let stored = self.broker.borrow_mut().publish_result(&id, Load::Result(Rc::clone(&result), again), now);
         self.tell(BROKER, || match &stored {
             Ok(Some(added)) => format!("stores the result {} as #{}", result.outcome.status.as_str(), added.sequence),
             Ok(None) => "has the result already".into(),

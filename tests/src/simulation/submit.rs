@@ -105,7 +105,7 @@ impl Node {
         let handled = self
             .handle(&signal, None, |known, now| {
                 let mut decision = decide::decide(known, signal.incoming(), now);
-                decision.demands.retain(|demand| !leave || *demand != Demand::Result);
+                decision.demands.retain(|demand| !leave || !matches!(demand, Demand::Result { .. }));
                 decision
             })
             .await;

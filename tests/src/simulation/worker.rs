@@ -41,9 +41,9 @@ impl Node {
         match (&in_hand.message.load, in_hand.message.stage) {
             (Load::Pointer(_), Stage::Work) => self.spawn(async move { this.dispatch(in_hand).await }),
             (Load::Pointer(_), _) => self.spawn(async move { this.come_due(in_hand).await }),
-            (Load::Result(result), _) => {
-                let result: JobResult = (**result).clone();
-                self.spawn(async move { this.deliver_result(in_hand, result).await })
+            (Load::Result(result, again), _) => {
+                let (result, again): (JobResult, _) = ((**result).clone(), *again);
+                self.spawn(async move { this.deliver_result(in_hand, result, again).await })
             }
             (Load::Delivery(delivery), _) => {
                 let delivery = (**delivery).clone();

@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) nodes: RefCell<Vec<Node>>,
     pub(super) ears: RefCell<Vec<Rc<Ear>>>,
     pub(super) processes_made: Cell<u32>,
+    /// Nobody pulls from queues until then.
+    pub(super) closed_until: Cell<Millis>,
     /// Everything has ended.
     pub(super) is_over: Cell<bool>,
 }

@@ -12,7 +12,7 @@ use sluice_shared::domain::result::JobResult;
 use sluice_tests::program;
 use tokio::time::sleep;
 
-use crate::rig::{DEADLINE, Rig, options};
+use crate::rig::{DEADLINE, Rig, options, to, until};
 
 /// A `sluice delivery` process, killed when it is dropped.
 struct Process(Child);
@@ -100,4 +100,26 @@ async fn services_that_break_off_anywhere_lose_nothing() {
         taken.filter_map(|call| call.json()?.get("job_id")?.as_str().map(str::to_owned)).collect::<HashSet<_>>()
     };
     assert_eq!(rig.receiver.destination().look(taken).len(), results.len());
+}
+
+#[tokio::test]
+async fn what_was_taken_is_not_posted_again_though_another_webhook_of_the_job_is_silent_until_the_process_dies() {
+    let rig = Rig::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("sluice.toml");
+    let text = "[topology]\nshards = 1\nrecord_buckets = 1\n[worker]\nack_wait = \"15s\"\n";
+    std::fs::write(&config, text).unwrap();
+    let silent = Rule::choose(|_, seen| Script::answer(200).after(Duration::from_secs(if seen == 0 { 60 } else { 0 })));
+    rig.receiver.destination().on("/silent", silent);
+    let mut first = Process::start(&rig, &config);
+    let result = to(&[rig.receiver.at("/silent"), rig.receiver.at("/quick")], "k");
+    rig.publish(&result).await;
+    let taken = async || rig.known(&result).await.filter(|known| matches!(known.of(1), WebhookState::Delivered { .. }));
+    until("the quick one remembered", taken).await;
+    first.kill();
+    let _second = Process::start(&rig, &config);
+    rig.receiver.wait_for_posts(result.job.as_str(), 3, DEADLINE).await.unwrap();
+    rig.wait_until_let_go(&result).await;
+    let posted = |path: &str| rig.receiver.all_posts().iter().filter(|post| post.call.path == path).count();
+    assert_eq!((posted("/silent"), posted("/quick")), (2, 1));
 }

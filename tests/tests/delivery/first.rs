@@ -3,6 +3,7 @@
 use serde_json::json;
 use sluice::scripted::{Call, Script};
 use sluice_shared::clock;
+use sluice_shared::domain::delivery::WebhookState;
 use sluice_shared::domain::event::What;
 use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::domain::outcome::{Outcome, Reason, Status};
@@ -14,7 +15,7 @@ use sluice_shared::nats::records::Found;
 use crate::rig::{DEADLINE, Rig, TRACE, options, to, until, with_body};
 
 #[tokio::test]
-async fn an_outcome_is_posted_whole_with_its_headers_and_leaves_nothing_behind() {
+async fn an_outcome_is_posted_whole_with_its_headers_and_is_remembered() {
     let rig = Rig::start().await;
     let service = rig.serve(options()).await;
     let result = rig.result("k");
@@ -37,7 +38,8 @@ async fn an_outcome_is_posted_whole_with_its_headers_and_leaves_nothing_behind()
     assert!(trace.starts_with(&TRACE[..36]) && trace != TRACE, "{trace}");
 
     rig.wait_until_let_go(&result).await;
-    assert_eq!(rig.known(&result).await, None, "what went through at once is not remembered");
+    let known = rig.known(&result).await.expect("what went through at once is remembered too");
+    assert!(matches!(known.of(0), WebhookState::Delivered { attempt: 1, .. }), "{known:?}");
     let event = rig.wait_for_event(&result, "delivered").await;
     assert_eq!(event.what, What::Delivered { webhook: 0, attempt: 1 });
     assert!(service.counts("sluice_webhooks_total{result=\"delivered\"} 1"));

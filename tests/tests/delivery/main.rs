@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 mod again;
+mod copies;
 mod crowd;
 mod death;
 mod first;

@@ -24,7 +24,8 @@ async fn a_post_on_the_wire_ends_and_what_comes_after_the_stop_is_left_to_anothe
     let calls = rig.receiver.destination().all_calls();
     assert_eq!((calls.len(), calls[0].dropped_at), (1, None), "{calls:?}");
     rig.wait_until_let_go(&slow).await;
-    assert_eq!((rig.known(&slow).await, rig.known(&later).await), (None, None));
+    assert!(matches!(rig.known(&slow).await.unwrap().of(0), WebhookState::Delivered { attempt: 1, .. }));
+    assert_eq!(rig.known(&later).await, None);
     let _second = rig.serve(options()).await;
     rig.receiver.wait_for_job(later.job.as_str(), DEADLINE).await.unwrap();
 }

@@ -31,7 +31,7 @@ pub(super) struct Hand {
 }
 
 /// A try of a webhook, and how long it was on the wire.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) webhook: usize,
     pub(super) one: Try,

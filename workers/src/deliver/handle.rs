@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sluice_shared::clock;
 use sluice_shared::domain::delivery::{Came, Demand, SOONEST, Try};
 use sluice_shared::domain::result::JobResult;
-use sluice_shared::effects::{self, Effects};
+use sluice_shared::effects::{self, AGAIN, Effects};
 use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::BucketError;
 use sluice_shared::nats::guarded::NotMoved;
+use sluice_shared::nats::publish::MESSAGE_ID;
+use sluice_shared::nats::read::ReadError;
 use sluice_shared::panics::caught;
 use sluice_shared::telemetry::{Metrics, Via};
 use sluice_shared::wire::{self, Unreadable};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::endpoints::{Endpoints, put_off};
 use super::hand::{Hand, Kind, Made};
@@ -24,6 +27,8 @@ use super::{DeliveryError, DeliveryOptions, Stop};
 
 /// When a message that somebody newer wrote is handed out again.
 const LEFT_TO_NEWER: Duration = Duration::from_secs(5);
+/// How long what came of a webhook waits for the others of its job before it is remembered without them.
+const TOGETHER: Duration = Duration::from_millis(250);
 
 /// What is done with the message in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub(super) enum Undone {
     FollowUp(#[from] effects::NotDone),
     #[error(transparent)]
     NotMoved(#[from] NotMoved),
+    #[error("whether it is a copy: {0}")]
+    Copy(#[from] ReadError),
     #[error("what is remembered of the webhooks: {0}")]
     NotRemembered(NotRemembered),
 }
@@ -109,7 +116,7 @@ impl Handler {
             Ok(()) => LetGo::Ack,
             Err(Undone::Unreadable(Unreadable::Newer(_))) => LetGo::HandBack(LEFT_TO_NEWER),
             Err(Undone::Unreadable(Unreadable::Malformed(why))) => self.bury(message, &why).await,
-            Err(error @ (Undone::FollowUp(_) | Undone::NotMoved(_) | Undone::NotRemembered(_))) => {
+            Err(error @ (Undone::FollowUp(_) | Undone::Copy(_) | Undone::NotMoved(_) | Undone::NotRemembered(_))) => {
                 tracing::warn!(%error, "a webhook's message is left to come again");
                 LetGo::Leave
             }
@@ -118,12 +125,26 @@ impl Handler {
 
     async fn result(&self, message: &InHand) -> Result<(), Undone> {
         let result: JobResult = wire::decode(message.payload())?;
+        if message.header(AGAIN).is_some() && self.is_there_already(message, &result).await? {
+            self.metrics.dropped();
+            return Ok(());
+        }
         if let Some(submitted) = Box::pin(self.effects.submit_result_follow_up(&result)).await? {
             self.metrics.submitted(Via::FollowUp, submitted);
         }
-        let handled = may_be_known(message.delivered(), message.published(), result.outcome.at, clock::now());
-        let known = if handled { self.memory.read(&result).await? } else { Known::nothing(&result) };
+        let known = match may_be_known(message) {
+            true => self.memory.read(&result).await?,
+            false => Known::nothing(&result),
+        };
         self.deliver(&Hand::of_result(result), known).await
+    }
+
+    /// Whether the result that this is a copy of is in the stream still: then whoever has that deals with it.
+    async fn is_there_already(&self, message: &InHand, result: &JobResult) -> Result<bool, ReadError> {
+        let nats = self.effects.nats();
+        let first = nats.next_from(&nats.topology().results_stream(), message.subject(), 1).await?;
+        let same = |id: Option<&str>| id == Some(&result.life());
+        Ok(first.is_some_and(|first| first.sequence < message.sequence() && same(first.header(MESSAGE_ID))))
     }
 
     async fn due(&self, message: &InHand) -> Result<(), Undone> {
@@ -134,12 +155,8 @@ impl Handler {
 
     /// Posts what the state asks for, remembers what came of it, and publishes what the state asks for then.
     async fn deliver(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
-        let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
-            Demand::Post { attempt } => Some(self.attempt(hand, webhook, attempt)),
-            Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
-        });
-        let made = join_all(posts).await;
-        let state = self.memory.remember(&hand.result, known, &made).await?;
+        let (made, known) = self.make(hand, known).await;
+        let Known { state, .. } = self.memory.remember(&hand.result, known, &made).await?;
         self.tell(hand, &made, &state).await;
         for &webhook in &hand.about {
             self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
@@ -148,6 +165,33 @@ impl Handler {
             self.metrics.dropped();
         }
         Ok(())
+    }
+
+    /// All tries that the state asks for, at once. One endpoint can be silent for long: what came of the others is
+    /// remembered meanwhile, so that a death in between does not post them again.
+    async fn make(&self, hand: &Hand, mut known: Known) -> (Vec<Made>, Known) {
+        let posts = hand.about.iter().filter_map(|&webhook| match hand.stands.demand(known.state.of(webhook)) {
+            Demand::Post { attempt } => Some(self.attempt(hand, webhook, attempt)),
+            Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
+        });
+        let mut posts: FuturesUnordered<_> = posts.collect();
+        let (mut made, mut remembered): (Vec<Made>, _) = (Vec::new(), 0);
+        loop {
+            let patience = if made.len() > remembered { TOGETHER } else { Duration::MAX };
+            match timeout(patience, posts.next()).await {
+                Ok(Some(one)) => made.push(one),
+                Ok(None) => return (made, known),
+                Err(_) => {
+                    let so_far = made.clone();
+                    remembered = so_far.len();
+                    let remembering = self.memory.remember(&hand.result, known.clone(), &so_far);
+                    match while_they_go_on(&mut posts, &mut made, remembering).await {
+                        Ok(now) => known = now,
+                        Err(error) => tracing::debug!(%error, "what came of a webhook is not remembered yet"),
+                    }
+                }
+            }
+        }
     }
 
     /// One try: a post, unless the endpoint is busy or we are stopping.
@@ -172,5 +216,20 @@ impl Handler {
             () = self.stop.cut.cancelled() => Came::Postponed { by: SOONEST },
         };
         (came, begin.elapsed())
+    }
+}
+
+/// Waits for something while posts go on; what is made of them meanwhile is added to `made`.
+async fn while_they_go_on<T>(
+    posts: &mut FuturesUnordered<impl Future<Output = Made>>,
+    made: &mut Vec<Made>,
+    something: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(something);
+    loop {
+        tokio::select! {
+            done = &mut something => return done,
+            Some(one) = posts.next() => made.push(one),
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! | the follow-up | submits it again: its key makes it the same job |
 //! | a post that was taken | it is posted once more, under the same id: only the receiver can tell |
 //! | remembering | nothing is posted again; the state says which timers and dead letters there must be |
+//! | the ack, which the broker did not get | all is remembered: nothing is posted |
 //! | a timer or a dead letter | they are refused as being there, which is as good |
 //!
 //! Not here: when a webhook is tried again and what it demands (`domain::delivery`). Invariant: nothing that the state

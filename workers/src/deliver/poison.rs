@@ -13,6 +13,7 @@ use sluice_shared::wire;
 
 use super::hand::{Hand, Kind, Made};
 use super::handle::{Handler, LetGo, Undone};
+use super::memory::Known;
 
 /// How often a message is handed out whose handling panics, before it is given up.
 const TRIES: u64 = 3;
@@ -55,7 +56,7 @@ impl Handler {
                 Demand::Timer { .. } | Demand::DeadLetter { .. } | Demand::Nothing => None,
             })
             .collect();
-        let state = self.memory.remember(&hand.result, known, &made).await?;
+        let Known { state, .. } = self.memory.remember(&hand.result, known, &made).await?;
         self.tell(&hand, &made, &state).await;
         for &webhook in &hand.about {
             self.meet(&hand, webhook, state.of(webhook).demand(), &made).await?;

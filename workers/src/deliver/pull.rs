@@ -17,9 +17,9 @@ use super::handle::{Handler, LetGo};
 use super::hands::Hands;
 use super::{DeliveryOptions, Stop};
 
-/// How long a request for messages stands. What arrives after a stop arrives within this time; there are two consumers
-/// for each process, so a short one costs next to nothing.
-const REQUEST: Duration = Duration::from_secs(1);
+/// How long a request for messages stands. One that a broker forgot at an election is made again after this time; there are
+/// two consumers for each process, so a short one costs next to nothing.
+const REQUEST: Duration = Duration::from_secs(5);
 /// The pause after what cannot be helped at once.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -57,7 +57,7 @@ impl Source {
         (source(Kind::Result, results), source(Kind::Due, due))
     }
 
-    /// Handles messages until told to stop, then ends what is in hand and hands back what still comes.
+    /// Handles messages until told to stop, then hands back what still comes and ends what is in hand.
     ///
     /// # Errors
     /// Where the connection is closed for good.
@@ -67,7 +67,10 @@ impl Source {
         while !self.stop.stopping.is_cancelled() {
             let mut puller = Puller::open(&self.nats, &self.stream(), self.consumer(), &generation).await?;
             match self.pull(&mut puller, &mut hands).await? {
-                Ended::Stopped => self.hand_back(&mut puller).await,
+                Ended::Stopped => {
+                    puller.close().await;
+                    break;
+                }
                 Ended::Lost => sleep(soon()).await,
                 Ended::Gone => self.make_again().await,
             }
@@ -132,21 +135,6 @@ impl Source {
                 }
                 LetGo::HandBack(after) => message.nak(Some(after)).await,
                 LetGo::Leave => {}
-            }
-        }
-    }
-
-    /// Hands back what comes until the standing request is over, and not to ourselves. (Closing the puller would end the
-    /// subscription at once, and lose what is under way until its time in hand is over.)
-    async fn hand_back(&self, puller: &mut Puller) {
-        while puller.outstanding() > 0 {
-            let pulled = tokio::select! {
-                pulled = puller.next() => pulled,
-                () = self.stop.cut.cancelled() => return,
-            };
-            match pulled {
-                Pulled::Message(message) => message.nak(Some(REQUEST)).await,
-                Pulled::Over | Pulled::Gone | Pulled::Lost => return,
             }
         }
     }

@@ -25,7 +25,7 @@ pub fn missing(record: &Record, without: &HashSet<Token>, now: Millis) -> Vec<De
 fn token_of(demand: &Demand) -> Option<Token> {
     match demand {
         Demand::Message { token, .. } => Some(*token),
-        Demand::Result | Demand::Announce | Demand::SubmitOnFailure => None,
+        Demand::Result { .. } | Demand::Announce | Demand::SubmitOnFailure => None,
     }
 }
 

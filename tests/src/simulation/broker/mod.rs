@@ -34,7 +34,8 @@ pub(super) enum Chain {
 pub(super) enum Load {
     /// The attempt that it points to.
     Pointer(u32),
-    Result(Rc<JobResult>),
+    /// And whether it may have been published before.
+    Result(Rc<JobResult>, bool),
     Delivery(Rc<Delivery>),
 }
 
@@ -96,6 +97,8 @@ pub(super) struct Broker {
     pub(super) away_until: Millis,
     /// Nobody answers for its streams until then.
     pub(super) no_leader_until: Millis,
+    /// When the consumer of results was made, or the broker restarted: what is older may have been handed out before.
+    pub(super) results_since: Millis,
     /// Nothing is stored until then.
     pub(super) full_until: Millis,
     hands: u64,
@@ -129,7 +132,7 @@ pub(super) fn name(stage: Stage, chain: &Chain, load: &Load) -> String {
         (Chain::Webhook(_, _, number), Load::Delivery(delivery)) => {
             format!("webhook {number} try {} {}", delivery.attempt, if stage == Stage::Due { "due" } else { "later" })
         }
-        (Chain::Result(_), Load::Result(result)) => {
+        (Chain::Result(_), Load::Result(result, _)) => {
             format!("result {}{}", result.outcome.status.as_str(), short(&result.incarnation))
         }
         (chain, _) => format!("{chain:?}"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::id::{Incarnation, JobId};
+use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::publish::PublishError;
 use sluice_shared::topology::Stage;
 
@@ -22,6 +23,15 @@ pub(crate) struct Added {
 impl Broker {
     pub(crate) fn newest(&self, chain: &Chain) -> Option<&Message> {
         self.messages.iter().rev().find(|message| message.chain == *chain)
+    }
+
+    /// The oldest message that carries this life's result.
+    pub(crate) fn first_copy(&self, result: &JobResult) -> Option<u64> {
+        let carries = |message: &&Message| match &message.load {
+            Load::Result(held, _) => held.life() == result.life(),
+            Load::Pointer(_) | Load::Delivery(_) => false,
+        };
+        self.messages.iter().find(carries).map(|message| message.sequence)
     }
 
     pub(crate) fn message(&self, sequence: u64) -> Option<&Message> {

@@ -58,7 +58,8 @@ pub enum Invariant {
     OneFollowUp,
     /// Nobody posts a webhook who has read that it is delivered (rule 13).
     NoPostAfterDelivery,
-    /// Where nothing goes wrong a webhook is delivered once.
+    /// A webhook is delivered once, unless its delivery was in the hands of somebody who died or lost the message; where
+    /// nothing goes wrong, once.
     DeliveredOnce,
     /// Once nothing goes wrong any more, every job ends, its webhooks are delivered or given up, its follow-ups are
     /// there, and nothing is left behind.

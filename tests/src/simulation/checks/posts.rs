@@ -9,12 +9,24 @@ use super::{Checks, Invariant, Sight};
 /// A webhook that took its outcome.
 pub(super) struct Post {
     id: String,
+    /// The message in hand.
+    sequence: u64,
+    /// The message was let go of for good.
+    let_go: bool,
 }
 
 impl Checks {
-    /// A webhook is posted.
-    pub(in super::super) fn posts(&mut self, task: TaskId, result: &JobResult, webhook: usize) {
+    /// A webhook is posted: for a result, which may be a copy, or because its time has come.
+    pub(in super::super) fn posts(&mut self, task: TaskId, result: &JobResult, webhook: usize, copy: Option<u64>) {
         let id = result.event_id(webhook);
+        let done = |post: &&Post| post.id == id && post.let_go && copy.is_some_and(|copy| copy != post.sequence);
+        // Whoever stood still for so long that the message was taken from it cannot know.
+        let knows = !self.disowned.contains(&task);
+        if let Some(before) = self.posts.iter().find(done).filter(|_| knows).map(|post| post.sequence) {
+            self.broken(Invariant::DeliveredOnce, || {
+                format!("{id} is posted for {copy:?}, though it was delivered for #{before}, which was let go of")
+            });
+        }
         if self.posts.iter().any(|post| post.id == id) {
             self.met(Sight::PostedAgain);
         }
@@ -27,7 +39,7 @@ impl Checks {
     }
 
     /// This came of it.
-    pub(in super::super) fn posted(&mut self, result: &JobResult, webhook: usize, came: &Came) {
+    pub(in super::super) fn posted(&mut self, result: &JobResult, webhook: usize, came: &Came, sequence: u64) {
         if *came != Came::Delivered {
             return;
         }
@@ -35,8 +47,15 @@ impl Checks {
         if self.calm && self.posts.iter().any(|post| post.id == id) {
             self.broken(Invariant::DeliveredOnce, || format!("{id} is delivered twice, and nothing went wrong"));
         }
-        self.posts.push(Post { id });
+        self.posts.push(Post { id, sequence, let_go: false });
         self.webhook_ended(result, webhook);
+    }
+
+    /// A message was let go of for good, and with it all that was posted for it.
+    pub(super) fn posts_are_done(&mut self, sequence: u64) {
+        for post in self.posts.iter_mut().filter(|post| post.sequence == sequence) {
+            post.let_go = true;
+        }
     }
 
     /// A webhook was delivered or given up.

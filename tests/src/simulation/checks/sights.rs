@@ -41,6 +41,10 @@ pub enum Sight {
     GivenUp,
     /// A webhook that had been delivered was posted again.
     PostedAgain,
+    /// A copy of a result was recognised after its webhook had been delivered.
+    CopyRecognised,
+    /// What came of a webhook was remembered while another of its job was still being posted.
+    RememberedBetween,
     /// The sweep published a timer again that had not fired.
     TimerHealed,
     /// The sweep published a message that was missing.
@@ -51,7 +55,7 @@ pub enum Sight {
 
 impl Sight {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Success,
         Self::Exhausted,
         Self::Expired,
@@ -71,6 +75,8 @@ impl Sight {
         Self::DeliveredLater,
         Self::GivenUp,
         Self::PostedAgain,
+        Self::CopyRecognised,
+        Self::RememberedBetween,
         Self::TimerHealed,
         Self::MessageHealed,
         Self::OldLife,

@@ -65,6 +65,7 @@ impl Checks {
     /// A message has left its stream.
     pub(in super::super) fn removed(&mut self, broker: &Broker, message: &Message) {
         self.has_messages(broker, message);
+        self.posts_are_done(message.sequence);
     }
 
     /// The broker has lost a message of a job.

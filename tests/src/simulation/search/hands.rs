@@ -193,7 +193,7 @@ pub(super) fn todo(demands: &[Demand], holds: Option<u8>, record: RecordId) -> V
             };
             Some(Todo::Publish(Message::of(*token, *when, *attempt), expected))
         }
-        Demand::Result => Some(Todo::Result(record)),
+        Demand::Result { .. } => Some(Todo::Result(record)),
         Demand::SubmitOnFailure => Some(Todo::SubmitOnFailure),
         Demand::Announce => None,
     };

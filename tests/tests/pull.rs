@@ -1,0 +1,116 @@
+//! Pulling from a real consumer: whoever stops has given back all that was on its way, at whatever moment the stop comes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::AckPolicy;
+use async_nats::jetstream::consumer::pull::Config as Pull;
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use sluice_shared::nats::Nats;
+use sluice_shared::nats::pull::{Generation, Pulled, Puller};
+use sluice_tests::broker::TestBroker;
+use tokio::time::{Instant, sleep};
+
+const STREAM: &str = "MANY";
+const CONSUMER: &str = "those";
+/// Far longer than the test takes: nothing comes again by that.
+const ACK_WAIT: Duration = Duration::from_secs(300);
+
+async fn start() -> (TestBroker, Nats) {
+    let broker = TestBroker::start().await;
+    let nats = broker.effects().await.nats().clone();
+    let config = Config {
+        name: STREAM.into(),
+        subjects: vec!["many.>".into()],
+        retention: RetentionPolicy::WorkQueue,
+        ..Config::default()
+    };
+    let stream = nats.jetstream().create_stream(config).await.unwrap();
+    let consumer = Pull {
+        durable_name: Some(CONSUMER.into()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_ack_pending: 100_000,
+        ..Pull::default()
+    };
+    stream.create_consumer(consumer).await.unwrap();
+    (broker, nats)
+}
+
+async fn open(nats: &Nats) -> Puller {
+    Puller::open(nats, STREAM, CONSUMER, &Generation::default()).await.unwrap()
+}
+
+/// Acks what comes until a moment; then closes.
+async fn pull_for(nats: &Nats, batch: usize, time: Duration, acked: &mut BTreeSet<u64>) {
+    let mut puller = open(nats).await;
+    let end = Instant::now() + time;
+    loop {
+        if puller.outstanding() == 0 {
+            puller.request(batch, Duration::from_secs(30)).await.unwrap();
+        }
+        let pulled = tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(end) => break,
+            pulled = puller.next() => pulled,
+        };
+        let Pulled::Message(message) = pulled else { continue };
+        assert!(message.ack_confirmed().await);
+        assert!(acked.insert(message.sequence()), "handed out again after its ack");
+    }
+    puller.close().await;
+}
+
+/// How many messages nobody has let go of, and how many of them somebody has in hand.
+async fn left(nats: &Nats) -> (u64, usize) {
+    let stream = nats.jetstream().get_stream(STREAM).await.unwrap();
+    let consumer = stream.consumer_info(CONSUMER).await.unwrap();
+    (stream.cached_info().state.messages, consumer.num_ack_pending)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_under_load_leaves_nothing_in_nobodys_hands() {
+    let (_broker, nats) = start().await;
+    let publisher = nats.clone();
+    let publishing = tokio::spawn(async move {
+        for n in 0..6_000 {
+            publisher.client().publish(format!("many.{}", n % 7), vec![b'x'; 2_000].into()).await.unwrap();
+            if n % 50 == 0 {
+                sleep(Duration::from_millis(2)).await;
+            }
+        }
+        publisher.client().flush().await.unwrap();
+    });
+    let mut acked = BTreeSet::new();
+    for _ in 0..200 {
+        let (batch, time) = (rand::random_range(1..600), Duration::from_micros(rand::random_range(0..6_000)));
+        pull_for(&nats, batch, time, &mut acked).await;
+    }
+    publishing.await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while left(&nats).await.0 > 0 {
+        pull_for(&nats, 500, Duration::from_millis(300), &mut acked).await;
+        let (messages, in_hand) = left(&nats).await;
+        assert!(Instant::now() < deadline, "{messages} are left, {in_hand} in hand: they come when that time is over");
+    }
+    assert_eq!(acked.len(), 6_000);
+}
+
+#[tokio::test]
+async fn a_stop_while_nothing_comes_is_over_at_once_and_the_request_with_it() {
+    let (_broker, nats) = start().await;
+    for _ in 0..20 {
+        let mut puller = open(&nats).await;
+        puller.request(10, Duration::from_secs(30)).await.unwrap();
+        let begin = Instant::now();
+        puller.close().await;
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    }
+    nats.publish("many.1".to_owned(), HeaderMap::new(), "x".into()).await.unwrap();
+    let mut puller = open(&nats).await;
+    puller.request(1, Duration::from_secs(10)).await.unwrap();
+    let Pulled::Message(message) = puller.next().await else { panic!("it was given to one who had stopped") };
+    assert!(message.ack_confirmed().await);
+}
