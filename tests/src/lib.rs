@@ -8,6 +8,7 @@ pub mod configuration;
 pub mod events;
 pub mod process;
 pub mod python;
+pub mod scenario;
 pub mod scene;
 pub mod simulation;
 pub mod system;

@@ -5,8 +5,10 @@
 
 pub mod faults;
 pub mod fleet;
+pub mod link;
 pub mod machine;
 pub mod process;
+pub mod servers;
 
 use crate::cli::Failure;
 use crate::cli::args::BenchCommand;

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::guard::{Report, SUBCOMMAND};
-use super::settings::{Layout, SyncInterval, server_config};
+use super::settings::{Layout, Member, SyncInterval, server_config};
 use super::{BrokerError, disk};
 
 /// How long a guard may take to end its server: its own grace and a margin.
@@ -31,6 +31,7 @@ pub(super) struct Start {
     pub(super) layout: Layout,
     pub(super) sync: SyncInterval,
     pub(super) max_store: Option<u64>,
+    pub(super) member: Option<Member>,
     pub(super) within: Duration,
 }
 
@@ -80,8 +81,12 @@ impl Start {
         std::fs::create_dir_all(self.layout.ports())?;
         let mut draft =
             tempfile::Builder::new().prefix(".nats-server-").suffix(".conf").tempfile_in(self.layout.dir())?;
-        draft.write_all(server_config(&self.layout, port, &self.sync, max_store).as_bytes())?;
+        draft.write_all(self.config(port, max_store).as_bytes())?;
         Ok(draft)
+    }
+
+    fn config(&self, port: Option<u16>, max_store: Option<u64>) -> String {
+        server_config(&self.layout, port, &self.sync, max_store, self.member.as_ref())
     }
 
     fn not_ready(&self, log_before: usize) -> BrokerError {
@@ -119,11 +124,11 @@ impl Start {
         }
     }
 
-    /// The port, once the server answers there with JetStream ready.
+    /// The port, once the server answers there: with JetStream ready, unless that needs others of its cluster too.
     async fn answering(&self, pid: u32) -> u16 {
         loop {
             if let Some(port) = self.chosen_port(pid)
-                && jetstream_answers(&url(port)).await
+                && answers(&url(port), self.member.is_none()).await
             {
                 return port;
             }
@@ -204,10 +209,10 @@ async fn ended(reports: &mut Lines<BufReader<ChildStdout>>) -> String {
     }
 }
 
-async fn jetstream_answers(url: &str) -> bool {
+async fn answers(url: &str, with_jetstream: bool) -> bool {
     let options = async_nats::ConnectOptions::new().connection_timeout(Duration::from_secs(2));
     let Ok(client) = options.connect(url).await else { return false };
-    let answers = async_nats::jetstream::new(client.clone()).query_account().await.is_ok();
+    let answers = !with_jetstream || async_nats::jetstream::new(client.clone()).query_account().await.is_ok();
     let _ = client.drain().await;
     answers
 }

@@ -22,7 +22,7 @@ pub use disk::free;
 pub use find::{Environment, FindError, Found, Unfit, find};
 pub use guard::{GuardOptions, SUBCOMMAND, guard};
 pub use install::{InstallError, PINNED, place};
-pub use settings::{MAX_PAYLOAD, SyncInterval};
+pub use settings::{MAX_PAYLOAD, Member, SyncInterval};
 pub use version::ServerVersion;
 
 use child::{Running, Start};
@@ -44,6 +44,8 @@ pub struct BrokerOptions {
     pub sync: SyncInterval,
     /// How much the server may store, in bytes; what is there and most of what is free on its disk where nothing is said.
     pub max_store: Option<u64>,
+    /// The cluster that the server belongs to; alone where nothing is said.
+    pub member: Option<Member>,
     /// How long a start may take.
     pub start_within: Duration,
 }
@@ -58,6 +60,7 @@ impl BrokerOptions {
             runner: None,
             sync: SyncInterval::default(),
             max_store: None,
+            member: None,
             start_within: START_WITHIN,
         }
     }
@@ -159,8 +162,8 @@ impl Broker {
         let own = || std::env::current_exe().map_err(|why| BrokerError::Directory { path: "this program".into(), why });
         let runner = options.runner.map_or_else(own, Ok)?;
         let layout = Layout::new(&dir);
-        let BrokerOptions { sync, max_store, start_within: within, .. } = options;
-        let start = Start { runner, server, layout, sync, max_store, within };
+        let BrokerOptions { sync, max_store, member, start_within: within, .. } = options;
+        let start = Start { runner, server, layout, sync, max_store, member, within };
         let running = match start.on(start.last_port()).await {
             Err(error) if error.port_is_taken() => start.on(None).await?,
             other => other?,

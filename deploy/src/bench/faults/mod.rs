@@ -67,10 +67,10 @@ pub(crate) async fn run(args: FaultsArgs) -> Result<(), Failure> {
 
 /// The report, and the timelines of some of what went wrong.
 async fn measure(args: &FaultsArgs, seed: u64, show: &Show) -> Result<(Report, Vec<String>), Failure> {
-    show.progress("starting a nats-server and six processes");
-    let setup = setup()?;
+    show.progress("starting the nats-servers and six processes");
+    let setup = setup(usize::from(args.servers))?;
     let mut rig = Rig::start(&setup, seed).await.map_err(failure)?;
-    let nats_server = rig.fleet.broker().version().map(|version| version.to_string());
+    let nats_server = rig.fleet.servers().version().map(|version| version.to_string());
     let load = rig.load(f64::from(args.rate), usize::try_from(args.jobs).unwrap_or(usize::MAX));
     let kills = kill_all_along(&mut rig, args, &load, show).await?;
     let accepted = load.done().await?;
@@ -86,9 +86,10 @@ async fn measure(args: &FaultsArgs, seed: u64, show: &Show) -> Result<(Report, V
     Ok((Report { seed, rate: args.rate, setup, nats_server, verdict, kills }, timelines))
 }
 
-fn setup() -> anyhow::Result<Setup> {
+fn setup(servers: usize) -> anyhow::Result<Setup> {
     let program = std::env::current_exe().context("this program cannot be found")?;
-    Ok(Setup { program, gateways: 2, workers: 2, deliveries: 2, configuration: CONFIGURATION.to_owned() })
+    let configuration = format!("{CONFIGURATION}topology.replicas = {servers}\n");
+    Ok(Setup { program, servers, gateways: 2, workers: 2, deliveries: 2, linked: Vec::new(), configuration })
 }
 
 fn failure(error: FleetError) -> Failure {
@@ -110,7 +111,7 @@ async fn kill_all_along(
     for number in 0..args.kills {
         let at = part * (f64::from(number) + rig.random.random_range(0.2..0.6));
         sleep_until(start + Duration::from_secs_f64(at)).await;
-        let targets = next(&mut deck, &mut rig.random);
+        let targets = next(&mut deck, &mut rig.random, usize::from(args.servers));
         show.progress(&format!(
             "{} of {} jobs accepted, {} told; kill {} of {}: {}",
             load.accepted(),
@@ -127,14 +128,14 @@ async fn kill_all_along(
 }
 
 /// What is killed next: every kind once, in a random order, before any comes again.
-fn next(deck: &mut Vec<Vec<Target>>, random: &mut rand::rngs::StdRng) -> Vec<Target> {
+fn next(deck: &mut Vec<Vec<Target>>, random: &mut rand::rngs::StdRng, servers: usize) -> Vec<Target> {
     if deck.is_empty() {
         let one = random.random_range(0..2);
         *deck = vec![
             vec![Target::Gateway(one)],
             vec![Target::Worker(one)],
             vec![Target::Delivery(one)],
-            vec![Target::Broker],
+            vec![Target::Server(random.random_range(0..servers))],
             vec![Target::Worker(0), Target::Worker(1)],
             vec![Target::Gateway(0), Target::Worker(one), Target::Delivery(0), Target::Delivery(1)],
             [Target::Gateway, Target::Worker, Target::Delivery].iter().flat_map(|role| [role(0), role(1)]).collect(),

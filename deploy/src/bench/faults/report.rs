@@ -54,7 +54,7 @@ impl Report {
             "each_kill": self.kills.iter().map(kill).collect::<Vec<_>>(),
             "wrong": verdict.wrong.iter().map(|wrong| json!({"job": wrong.job, "why": wrong.why})).collect::<Vec<_>>(),
             "seed": self.seed, "jobs_per_s": self.rate,
-            "processes": { "gateways": self.setup.gateways, "workers": self.setup.workers, "deliveries": self.setup.deliveries },
+            "processes": { "nats_servers": self.setup.servers, "gateways": self.setup.gateways, "workers": self.setup.workers, "deliveries": self.setup.deliveries },
             "machine": Machine::this(), "nats_server": self.nats_server,
         })
     }
@@ -63,13 +63,14 @@ impl Report {
     pub(super) fn table(&self) -> String {
         let verdict = &self.verdict;
         let mut text = format!(
-            "{} jobs at {}/s, {} kills, seed {}\n{}, nats-server {}\n{} gateways, {} workers, {} deliveries\n\n",
+            "{} jobs at {}/s, {} kills, seed {}\n{}, nats-server {}\n{} nats-servers, {} gateways, {} workers, {} deliveries\n\n",
             verdict.accepted,
             self.rate,
             self.kills.len(),
             self.seed,
             Machine::this(),
             self.nats_server.as_deref().unwrap_or("?"),
+            self.setup.servers,
             self.setup.gateways,
             self.setup.workers,
             self.setup.deliveries,
@@ -123,7 +124,7 @@ pub(super) fn named(targets: &[Target]) -> String {
         Target::Gateway(number) => format!("gateway {number}"),
         Target::Worker(number) => format!("worker {number}"),
         Target::Delivery(number) => format!("delivery {number}"),
-        Target::Broker => "nats-server".to_owned(),
+        Target::Server(number) => format!("nats-server {number}"),
     };
     targets.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -18,6 +18,7 @@ use super::quiet::quiet;
 use super::verdict::{Posted, Seen};
 use super::wire::{Exchange, Fault, Kind};
 use crate::bench::fleet::{Fleet, FleetError, Setup, Target};
+use crate::bench::link::State;
 
 /// How long the last webhook may take after the last job was taken: longer than any wait for an ack and some retries.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
@@ -69,8 +70,8 @@ impl Rig {
             self.fleet.kill(target).await?;
         }
         sleep(away).await;
-        // The roles need the broker to start.
-        killed.sort_by_key(|(target, _)| *target != Target::Broker);
+        // The roles need the nats-server to start.
+        killed.sort_by_key(|(target, _)| !matches!(target, Target::Server(_)));
         for (target, from) in killed {
             self.start_again(target).await?;
             self.faults.push(Fault { target, kind: Kind::Killed, moment, from, until: Instant::now() });
@@ -101,6 +102,24 @@ impl Rig {
         Ok(())
     }
 
+    /// Parts these from all nats-servers in this way, and makes their links whole again after this time.
+    ///
+    /// # Errors
+    /// Where one has no link.
+    pub async fn part(&mut self, targets: &[Target], state: State, time: Duration) -> anyhow::Result<()> {
+        let from = Instant::now();
+        for &target in targets {
+            self.fleet.link(target)?.is_now(state);
+        }
+        sleep(time).await;
+        for &target in targets {
+            self.fleet.link(target)?.is_now(State::Whole);
+            let until = Instant::now();
+            self.faults.push(Fault { target, kind: Kind::Stopped, moment: from, from, until });
+        }
+        Ok(())
+    }
+
     /// Lets the load go on for a random time within these milliseconds.
     pub async fn wait(&mut self, millis: std::ops::Range<u64>) {
         sleep(Duration::from_millis(self.random.random_range(millis))).await;
@@ -123,7 +142,7 @@ impl Rig {
             sleep(Duration::from_millis(50)).await;
         }
         if self.cast.told_count() == accepted.len() {
-            quiet(self.fleet.broker().url(), self.fleet.topology(), TOLD_WITHIN).await?;
+            quiet(&self.fleet.servers().url(), self.fleet.topology(), TOLD_WITHIN).await?;
         }
         let jobs = self.ask(&accepted).await?;
         let calls = self.cast.calls().iter().map(|call| Exchange::of(call, "idempotency-key")).collect();

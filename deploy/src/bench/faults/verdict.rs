@@ -137,7 +137,7 @@ impl Verdict {
             .then(|| format!("{} webhooks under {} ids, {excused} on the wire at a fault", posts.len(), ids.len()))
     }
 
-    /// Each attempt called once, or as often as it was on the wire at a fault.
+    /// Each attempt called once, or as often as it was on the wire at a fault, or its message in two hands.
     fn calls(
         &mut self,
         accepted: &Accepted,
@@ -151,7 +151,8 @@ impl Verdict {
             let key = if number == 0 { accepted.key.clone() } else { format!("{}:{number}", accepted.key) };
             let calls = calls.get(&key).map_or(&[][..], Vec::as_slice);
             let repeated = repeated(branch, calls);
-            let excused = calls.iter().filter(|call| call.on_wire(faults)).count();
+            let excused = |call: &&Exchange| call.on_wire(faults) || call.may_be_repeated(faults);
+            let excused = calls.iter().filter(excused).count();
             self.repeated_calls += repeated;
             if repeated > excused {
                 let (calls, answers) = (calls.len(), &branch["attempts"]);
@@ -180,7 +181,7 @@ pub fn of_calls(faults: &[Fault]) -> Vec<&Fault> {
 
 /// What excuses a repetition: the faults of these processes, and all of the broker.
 fn faults_of(faults: &[Fault], wanted: impl Fn(Target) -> bool) -> Vec<&Fault> {
-    faults.iter().filter(|fault| fault.target == Target::Broker || wanted(fault.target)).collect()
+    faults.iter().filter(|fault| matches!(fault.target, Target::Server(_)) || wanted(fault.target)).collect()
 }
 
 /// From a kill to the first webhook that was taken after it, and to the last of the jobs that were open then.

@@ -10,6 +10,9 @@ use crate::scripted::Call;
 
 /// How long after its last byte an answer may not be stored yet.
 const SETTLING: Duration = Duration::from_millis(250);
+/// How soon after its return a nats-server that was killed hands out again what it forgot it had given to somebody: what it
+/// wrote down of that was up to 100 ms old. Whoever has such a message in hand may be waiting for his slot.
+const FORGOTTEN: Duration = Duration::from_secs(5);
 /// How long the bytes of a process that was killed may still be on their way.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
@@ -79,7 +82,7 @@ impl Exchange {
     /// A killed sender's connections break: a request that is answered later was another's. A sender that was stopped, or
     /// one whose broker is away, keeps its requests on the wire.
     fn on_wire_at(&self, fault: &Fault) -> bool {
-        let breaks = fault.kind == Kind::Killed && fault.target != Target::Broker;
+        let breaks = fault.kind == Kind::Killed && !matches!(fault.target, Target::Server(_));
         let last = if breaks { fault.from + ON_ITS_WAY } else { fault.until };
         let over = match self.end {
             End::Open => true,
@@ -87,6 +90,14 @@ impl Exchange {
             End::Answered(at) => at + SETTLING >= fault.from && (!breaks || at <= last),
         };
         self.at <= last && over
+    }
+
+    /// Whether it may be made twice though it was not on the wire: its message was in two hands, because a nats-server was
+    /// killed.
+    #[must_use]
+    pub fn may_be_repeated(&self, faults: &[&Fault]) -> bool {
+        let forgets = |fault: &&&Fault| fault.kind == Kind::Killed && matches!(fault.target, Target::Server(_));
+        faults.iter().filter(forgets).any(|fault| self.at >= fault.from && self.at <= fault.until + FORGOTTEN)
     }
 
     /// Whether its answer asks for another try.
@@ -144,7 +155,7 @@ mod tests {
     fn while_a_sender_is_stopped_or_the_broker_is_away_all_that_is_on_the_wire_counts() {
         let start = Instant::now();
         let away = [
-            fault(start, Target::Broker, Kind::Killed, 5000, 6000),
+            fault(start, Target::Server(0), Kind::Killed, 5000, 6000),
             fault(start, Target::Worker(0), Kind::Stopped, 5000, 6000),
         ];
         for fault in &away {
@@ -152,6 +163,16 @@ mod tests {
             assert!(sent(start, 5500, End::Answered, 9000, 200).on_wire(&[fault]));
             assert!(!sent(start, 6100, End::Answered, 6200, 200).on_wire(&[fault]));
         }
+    }
+
+    #[test]
+    fn soon_after_a_killed_nats_server_is_back_a_message_may_be_in_two_hands() {
+        let start = Instant::now();
+        let call = sent(start, 7000, End::Answered, 7010, 200);
+        let may = |target, kind, until| call.may_be_repeated(&[&fault(start, target, kind, 1000, until)]);
+        assert!(may(Target::Server(0), Kind::Killed, 3000));
+        assert!(!may(Target::Server(0), Kind::Killed, 1500), "long ago");
+        assert!(!may(Target::Worker(0), Kind::Killed, 3000) && !may(Target::Server(0), Kind::Stopped, 3000));
     }
 
     #[test]
