@@ -62,7 +62,7 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Connects, makes the topology where it is not there, and says what was found.
+    /// Connects, makes the topology where it is not there, learns the time, and says what was found.
     pub(crate) async fn connect(
         options: ConnectOptions,
         config: Arc<Config>,
@@ -75,6 +75,7 @@ impl Ground {
             ConnectError::Unreachable { .. } => Failure::Broker(error.into()),
         })?;
         topology.create(&nats, configuration::assets(&config)).await.map_err(of_topology)?;
+        nats.keep_time().await;
         telemetry::log_start(name.trim_start_matches("sluice "), env!("CARGO_PKG_VERSION"), &nats);
         Ok(Self { nats, config, metrics: Metrics::new(), shutdown, store: None })
     }

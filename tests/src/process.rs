@@ -6,11 +6,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use http::Method;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use sluice::bench::process::{self, Start};
 
+use crate::client::Client;
 use crate::program;
 
 /// How many of its last lines are shown when the test fails.
@@ -25,7 +27,16 @@ impl Process {
     /// # Panics
     /// Where it does not announce itself.
     pub async fn start(name: impl Into<String>, arguments: Vec<OsString>, log: PathBuf) -> Self {
-        let start = Start { name: name.into(), program: program(), arguments, environment: Vec::new(), log };
+        Self::with_clock(name, arguments, log, 0).await
+    }
+
+    /// The same on a machine whose clock is ahead by so many milliseconds, or behind.
+    ///
+    /// # Panics
+    /// Where it does not announce itself.
+    pub async fn with_clock(name: impl Into<String>, arguments: Vec<OsString>, log: PathBuf, wrong_by: i64) -> Self {
+        let environment = vec![("SLUICE_CLOCK_WRONG_BY".to_owned(), wrong_by.to_string().into())];
+        let start = Start { name: name.into(), program: program(), arguments, environment, log };
         Self(process::Process::start(start).await.unwrap())
     }
 
@@ -50,6 +61,17 @@ impl Process {
     #[must_use]
     pub fn http(&self) -> &str {
         self.announced()["http"].as_str().expect("an address")
+    }
+
+    /// What it counts under this name, over all labels.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub async fn counted(&self, name: &str) -> f64 {
+        let metrics = Client::new(self.http()).send(Method::GET, "/metrics", &[], None).await;
+        let text = metrics.body.as_str().unwrap_or_default().to_owned();
+        let of_name = text.lines().filter(|line| line.contains(name) && !line.starts_with('#'));
+        of_name.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
     /// Its process id.

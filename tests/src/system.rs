@@ -21,13 +21,27 @@ pub struct Setup {
     pub workers: usize,
     /// Delivery services.
     pub deliveries: usize,
+    /// By how many milliseconds the clocks of machines are ahead, or behind: that of each role's process in turn.
+    pub wrong_clocks: WrongClocks,
     /// What all of them are configured with.
     pub configuration: Configuration,
 }
 
+/// Those of gateways, workers and deliveries; right where nothing is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WrongClocks {
+    /// Of gateways.
+    pub gateways: &'static [i64],
+    /// Of workers.
+    pub workers: &'static [i64],
+    /// Of delivery services.
+    pub deliveries: &'static [i64],
+}
+
 impl Default for Setup {
     fn default() -> Self {
-        Self { gateways: 1, workers: 1, deliveries: 1, configuration: Configuration::default() }
+        let (wrong_clocks, configuration) = (WrongClocks::default(), Configuration::default());
+        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, configuration }
     }
 }
 
@@ -47,6 +61,7 @@ pub struct System {
     pub deliveries: Vec<Process>,
     /// The nats-server that they share.
     pub broker: TestBroker,
+    clocks: WrongClocks,
     files: TempDir,
 }
 
@@ -72,7 +87,9 @@ impl System {
     pub async fn on(broker: TestBroker, setup: Setup) -> Self {
         let files = tempfile::tempdir().unwrap();
         std::fs::write(files.path().join("sluice.toml"), setup.configuration.toml()).unwrap();
-        let mut this = Self { gateways: Vec::new(), workers: Vec::new(), deliveries: Vec::new(), broker, files };
+        let clocks = setup.wrong_clocks;
+        let mut this =
+            Self { gateways: Vec::new(), workers: Vec::new(), deliveries: Vec::new(), broker, clocks, files };
         let roles = [("gateway", setup.gateways), ("worker", setup.workers), ("delivery", setup.deliveries)];
         let each = roles.iter().flat_map(|(role, count)| (0..*count).map(|number| this.role(role, number)));
         let mut started = join_all(each).await.into_iter();
@@ -100,7 +117,14 @@ impl System {
 
     async fn role(&self, role: &str, number: usize) -> Process {
         let name = format!("{role} {number}");
-        Process::start(&name, self.arguments(role), self.file(&format!("{role}-{number}.log"))).await
+        let clocks = match role {
+            "gateway" => self.clocks.gateways,
+            "worker" => self.clocks.workers,
+            _ => self.clocks.deliveries,
+        };
+        let wrong_by = clocks.get(number).copied().unwrap_or_default();
+        let log = self.file(&format!("{role}-{number}.log"));
+        Process::with_clock(&name, self.arguments(role), log, wrong_by).await
     }
 
     fn arguments(&self, role: &str) -> Vec<OsString> {

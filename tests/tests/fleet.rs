@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
-use http::Method;
 use serde_json::{Value, json};
 use sluice::scripted::{Destination, WebhookReceiver};
 use sluice_tests::check::{counts, not_once, span, worst_second};
 use sluice_tests::client::Client;
 use sluice_tests::configuration::Configuration;
-use sluice_tests::process::{Process, complaints};
+use sluice_tests::process::complaints;
 use sluice_tests::system::{Setup, System};
 use sluice_tests::{DEADLINE, eventually};
 
@@ -27,7 +26,7 @@ const TOLERANCE: usize = 5;
 const AT_ONCE: usize = 16;
 
 async fn two_of_each(configuration: Configuration) -> System {
-    System::start(Setup { gateways: 2, workers: 2, deliveries: 2, configuration }).await
+    System::start(Setup { gateways: 2, workers: 2, deliveries: 2, configuration, ..Setup::default() }).await
 }
 
 async fn destinations(count: usize) -> Vec<Destination> {
@@ -50,14 +49,6 @@ async fn submit_all(clients: &[Client], jobs: &[Value]) {
 async fn all_posted(hooks: &WebhookReceiver, jobs: usize) {
     let enough = |calls: &[sluice::scripted::Call]| calls.len() >= jobs;
     hooks.destination().wait_for(enough, 2 * DEADLINE).await.unwrap();
-}
-
-/// What a process counts under this name, over all labels.
-async fn counted(process: &Process, name: &str) -> f64 {
-    let metrics = Client::new(process.http()).send(Method::GET, "/metrics", &[], None).await;
-    let text = metrics.body.as_str().unwrap_or_default().to_owned();
-    let of_name = text.lines().filter(|line| line.contains(name) && !line.starts_with('#'));
-    of_name.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,10 +96,10 @@ async fn a_thousand_jobs_are_called_once_each_within_every_rate_and_end_with_one
         assert_eq!(complaints(&process.said()), Vec::<&str>::new());
     }
     for worker in &system.workers {
-        assert!(counted(worker, "attempts_total").await >= 1.0, "one worker did everything");
+        assert!(worker.counted("attempts_total").await >= 1.0, "one worker did everything");
     }
     for delivery in &system.deliveries {
-        assert!(counted(delivery, "webhooks_total").await >= 1.0, "one delivery did everything");
+        assert!(delivery.counted("webhooks_total").await >= 1.0, "one delivery did everything");
     }
 }
 
@@ -150,7 +141,7 @@ async fn a_worker_that_joins_takes_its_share_and_one_that_leaves_leaves_nothing_
     destination.wait_for(|calls| calls.len() >= 20, DEADLINE).await.unwrap();
     system.add_worker().await;
     eventually("the new worker has sent something", async || {
-        (counted(&system.workers[1], "attempts_total").await >= 1.0).then_some(())
+        (system.workers[1].counted("attempts_total").await >= 1.0).then_some(())
     })
     .await;
     let ended = system.workers[0].stop().await;

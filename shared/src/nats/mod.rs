@@ -14,6 +14,7 @@ pub mod publish;
 pub mod pull;
 pub mod read;
 pub mod records;
+mod time;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use sluice_shared::clock;
 use sluice_shared::domain::gate::{
     GateState, LEASE, Limits, Nanos, Taken, effective, in_flight, next_expiry, next_slot, restate, take,
 };
@@ -77,7 +78,7 @@ impl Actor {
         if !self.waiters.is_empty() && gate.shared.ensure_read().await.is_err() {
             return Some(Instant::now() + jitter(TROUBLE));
         }
-        let now = gate.context.clock.now();
+        let now = clock::nanos();
         let known = gate.shared.known();
         let limits = effective(gate.configured, &known.state, now);
         if let Some(until) = known.state.closed(now) {
@@ -120,7 +121,7 @@ impl Actor {
     async fn reserve(&mut self, gate: &Arc<Inner>, state: &GateState, revision: u64, limits: Limits) -> Instant {
         let (context, horizon) = (&gate.context, gate.context.settings.horizon());
         // Slots begin when the swap will be answered: none of them is late then.
-        let now = context.clock.now().after(self.latency.min(horizon / 2));
+        let now = clock::nanos().after(self.latency.min(horizon / 2));
         let held = gate.held().saturating_add(count(self.spare.len()));
         let want = count(self.waiters.len()).saturating_add(self.ahead(limits));
         let Taken { state: next, slots, short } =
@@ -129,12 +130,12 @@ impl Actor {
             return match short {
                 // Room is made by a change that the watch tells, or by a death.
                 true => match next_expiry(state, &context.worker, now) {
-                    Some(expiry) => context.clock.instant(expiry) + jitter(CONFLICT * 10),
+                    Some(expiry) => clock::instant(expiry) + jitter(CONFLICT * 10),
                     None => Instant::now() + LEASE / 3,
                 },
                 false => {
                     let reached = next_slot(state, limits, now).before(horizon.mul_f64(0.9));
-                    context.clock.instant(reached).max(Instant::now() + CONFLICT / 4)
+                    clock::instant(reached).max(Instant::now() + CONFLICT / 4)
                 }
             };
         }
@@ -176,16 +177,12 @@ impl Actor {
         if self.stated_at.is_none_or(|at| at.elapsed() >= LEASE) && held == 0 {
             self.stated = 0;
         }
-        let now = gate.context.clock.now();
+        let now = clock::nanos();
         let short = in_flight(&gate.shared.known().state, now) >= limits.concurrency;
         let due = self.stated_at.is_none_or(|at| at.elapsed() >= LEASE / 3) && held > 0;
         if due || (short && self.stated > held) {
             let worker = gate.context.worker.clone();
-            if !gate
-                .shared
-                .change(&gate.context.clock, |state, now| Some(restate(state.clone(), &worker, held, now)))
-                .await
-            {
+            if !gate.shared.change(|state, now| Some(restate(state.clone(), &worker, held, now))).await {
                 return Some(Instant::now() + jitter(TROUBLE));
             }
             (self.stated, self.stated_at) = (held, Some(Instant::now()));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sluice_shared::clock;
 use sluice_shared::domain::gate::Nanos;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -84,7 +85,7 @@ impl GateSet {
 
     fn closed_for(&self) -> Option<Duration> {
         let closed = |gate: &Gate| {
-            let now = gate.inner.context.clock.now();
+            let now = clock::nanos();
             gate.inner.shared.known().state.closed(now).map(|until| until.since(now))
         };
         self.gates.iter().filter_map(closed).max()
@@ -135,7 +136,7 @@ impl Hold {
             let at = permits.iter().map(|permit| permit.at).max().unwrap_or_else(Instant::now);
             sleep_until(at).await;
             for gate in self.set.gates.iter() {
-                let now = gate.inner.context.clock.now();
+                let now = clock::nanos();
                 if let Some(until) = gate.inner.shared.known().state.closed(now).map(Nanos::to_millis) {
                     return Err(Closed { until });
                 }

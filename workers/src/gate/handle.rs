@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use sluice_shared::clock::Millis;
+use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::gate::{self, GateState, Limits, Nanos, Pacing, RAMP, effective, learn};
 use sluice_shared::domain::id::{Destination, GateName};
 use sluice_shared::nats::Nats;
@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::{self, Waiter};
 use super::admit::GateSet;
-use super::clock::BrokerClock;
 use super::known::Shared;
 use super::settings::GateSettings;
 use super::slot::{Closed, Permit};
@@ -34,7 +33,6 @@ pub(super) struct Context {
     pub(super) bucket: Bucket<GateState>,
     pub(super) settings: GateSettings,
     pub(super) worker: String,
-    pub(super) clock: BrokerClock,
     pub(super) shutdown: CancellationToken,
     gates: Mutex<HashMap<String, Weak<Inner>>>,
 }
@@ -68,14 +66,7 @@ impl Gates {
     #[must_use]
     pub fn start(nats: &Nats, settings: GateSettings, worker: String, shutdown: CancellationToken) -> Self {
         let bucket = nats.bucket::<GateState>(&nats.topology().gates_bucket());
-        let context = Arc::new(Context {
-            bucket,
-            settings,
-            worker,
-            clock: BrokerClock::default(),
-            shutdown,
-            gates: Mutex::default(),
-        });
+        let context = Arc::new(Context { bucket, settings, worker, shutdown, gates: Mutex::default() });
         tokio::spawn(watch::follow(Arc::downgrade(&context), context.bucket.watch(), context.shutdown.clone()));
         Self { context }
     }
@@ -153,12 +144,11 @@ impl Gate {
         let context = &self.inner.context;
         let max = context.settings.max_close();
         let wanted = until.map(Nanos::from);
-        let written =
-            self.inner.shared.change(&context.clock, |state, now| gate::close(state, wanted, now, max).0).await;
+        let written = self.inner.shared.change(|state, now| gate::close(state, wanted, now, max).0).await;
         if !written {
             tracing::warn!(gate = %self.inner.shared.name, "a gate could not be closed for the other workers");
         }
-        let now = context.clock.now();
+        let now = clock::nanos();
         let known = self.inner.shared.known().state.closed(now);
         // Unwritten, this job waits all the same.
         known.unwrap_or(now.after(if written { Duration::ZERO } else { RAMP })).to_millis()
@@ -167,8 +157,7 @@ impl Gate {
     /// Changes the limits for all workers by what an answer announced.
     pub async fn learn(&self, pacing: impl Into<Pacing>) {
         let pacing = pacing.into();
-        let clock = &self.inner.context.clock;
-        if !self.inner.shared.change(clock, |state, now| learn(state, &pacing, now)).await {
+        if !self.inner.shared.change(|state, now| learn(state, &pacing, now)).await {
             tracing::warn!(gate = %self.inner.shared.name, "a learned limit could not be written");
         }
     }
@@ -190,7 +179,7 @@ impl Gate {
 
 impl Inner {
     pub(super) fn snapshot(&self) -> Snapshot {
-        let now = self.context.clock.now();
+        let now = clock::nanos();
         let state = self.shared.known().state;
         let limits = effective(self.configured, &state, now);
         let closed_until = state.closed(now).map(Nanos::to_millis);
@@ -204,7 +193,7 @@ impl Inner {
     /// A permit for a slot that was written.
     pub(super) fn permit(self: &Arc<Self>, slot: Nanos) -> Permit {
         self.held.fetch_add(1, Ordering::AcqRel);
-        Permit { at: self.context.clock.instant(slot), gate: Arc::clone(self) }
+        Permit { at: clock::instant(slot), gate: Arc::clone(self) }
     }
 
     pub(super) fn over(&self) {

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use sluice_shared::clock;
 use sluice_shared::domain::gate::{GateState, Nanos};
 use sluice_shared::domain::id::{Destination, GateName};
 use sluice_shared::nats::bucket::{Bucket, BucketError, Entry, Written};
 use tokio::sync::{OnceCell, watch};
-
-use super::clock::BrokerClock;
 
 /// What is known of a gate.
 #[derive(Clone, Debug)]
@@ -114,14 +113,10 @@ impl Shared {
 
     /// Changes the state until it is as `change` wants it (`None`: it is already). Gives up after some tries and says
     /// whether it is so.
-    pub(super) async fn change(
-        &self,
-        clock: &BrokerClock,
-        change: impl Fn(&GateState, Nanos) -> Option<GateState>,
-    ) -> bool {
+    pub(super) async fn change(&self, change: impl Fn(&GateState, Nanos) -> Option<GateState>) -> bool {
         for _ in 0..TRIES {
             let known = self.known();
-            let Some(wanted) = change(&known.state, clock.now()) else { return true };
+            let Some(wanted) = change(&known.state, clock::nanos()) else { return true };
             match self.swap(wanted, known.revision).await {
                 Ok(Swapped::Done) => return true,
                 // An unknown swap was followed by a read: whether it was written shows when it is decided again.

@@ -6,7 +6,6 @@
 
 mod actor;
 mod admit;
-mod clock;
 mod handle;
 mod known;
 mod settings;
@@ -14,7 +13,6 @@ mod slot;
 mod watch;
 
 pub use admit::{GateSet, Hold};
-pub use clock::BrokerClock;
 pub use handle::{Gate, Gates, Snapshot};
 pub use settings::GateSettings;
 pub use slot::{Closed, Slot};

@@ -2,6 +2,7 @@
 
 use std::sync::Weak;
 
+use sluice_shared::clock;
 use sluice_shared::domain::gate::GateState;
 use sluice_shared::nats::bucket::Change;
 use tokio::sync::mpsc;
@@ -34,7 +35,7 @@ pub(super) async fn follow(
             Change::Current => current = true,
             Change::Put { key, entry, at } => {
                 if current {
-                    context.clock.echo(at);
+                    clock::heard(at.into());
                 }
                 if let Some(gate) = context.get(&key) {
                     gate.shared.saw(entry);
