@@ -90,7 +90,8 @@ impl Servers {
         if self.count() == 1 {
             return Ok(());
         }
-        let client = async_nats::connect(self.url()).await.context("the nats-servers cannot be reached")?;
+        let addresses = self.urls().map(str::parse).collect::<Result<Vec<async_nats::ServerAddr>, _>>()?;
+        let client = async_nats::connect(addresses).await.context("the nats-servers cannot be reached")?;
         let jetstream = jetstream::new(client);
         let probe = || stream::Config { name: "probe".into(), num_replicas: self.count(), ..stream::Config::default() };
         let begin = Instant::now();

@@ -31,6 +31,9 @@ const TOO_LARGE: u64 = 10054;
 /// The broker has no room: insufficient resources, storage limits of the account or the server, a full stream.
 const NO_ROOM: [u64; 5] = [10002, 10023, 10028, 10047, 10077];
 
+/// A server of a cluster that has no leader, or is not ready after its start, says so: another time, or another server, can.
+const NOT_NOW: [u64; 2] = [10008, 10009];
+
 /// Why a publish has no sequence to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
@@ -88,6 +91,13 @@ pub(super) struct ApiError {
     pub(super) description: String,
 }
 
+impl ApiError {
+    /// Whether it says nothing about the request: the broker cannot answer at the moment.
+    pub(super) fn is_for_now(&self) -> bool {
+        NOT_NOW.contains(&self.err_code)
+    }
+}
+
 impl Nats {
     /// Publishes once and waits for the stream's answer, for a second at most.
     ///
@@ -118,6 +128,7 @@ fn read_answer(payload: &[u8], size: usize) -> Result<Stored, PublishError> {
     match answer.error {
         None if answer.seq > 0 => Ok(Stored { sequence: answer.seq, duplicate: answer.duplicate }),
         None => Err(PublishError::Unknown),
+        Some(error) if error.is_for_now() => Err(PublishError::Unknown),
         Some(error) => Err(match error.err_code {
             WRONG_LAST_SEQUENCE => PublishError::Behind,
             BEING_WRITTEN => PublishError::BeingWritten,
@@ -134,7 +145,7 @@ mod tests {
 
     #[test]
     fn each_answer_of_the_broker_has_its_own_meaning() {
-        let table: [(&[u8], Result<Stored, PublishError>); 7] = [
+        let table: [(&[u8], Result<Stored, PublishError>); 8] = [
             (br#"{"stream":"S","seq":7}"#, Ok(Stored { sequence: 7, duplicate: false })),
             (br#"{"stream":"S","seq":7,"duplicate":true}"#, Ok(Stored { sequence: 7, duplicate: true })),
             (
@@ -152,6 +163,10 @@ mod tests {
             (
                 br#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}"#,
                 Err(PublishError::TooLarge { size: 9, limit: 8 }),
+            ),
+            (
+                br#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#,
+                Err(PublishError::Unknown),
             ),
             (b"?", Err(PublishError::Unknown)),
         ];

@@ -101,13 +101,15 @@ impl Nats {
         for again in 0..TRIES {
             let request = Request::new().payload(body.clone()).timeout(Some(REQUEST_TIMEOUT));
             match self.client().send_request(subject.clone(), request).await {
-                Ok(answer) => return read_answer(&answer.payload),
-                // No leader at the moment: it answers at once, so wait a little.
-                Err(error) if error.kind() == RequestErrorKind::NoResponders => {
-                    tokio::time::sleep(Duration::from_millis(20 << again.min(6))).await;
-                }
-                Err(_) => {}
+                Ok(answer) => match read_answer(&answer.payload) {
+                    Err(ReadError::NoAnswer) => {}
+                    read => return read,
+                },
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => {}
+                Err(_) => continue,
             }
+            // No leader at the moment: that is answered at once, so wait a little.
+            tokio::time::sleep(Duration::from_millis(20 << again.min(6))).await;
         }
         Err(ReadError::NoAnswer)
     }
@@ -116,7 +118,11 @@ impl Nats {
 fn read_answer(payload: &[u8]) -> Result<Option<Held>, ReadError> {
     let answer: Answer<'_> = serde_json::from_slice(payload).map_err(|e| ReadError::Refused(e.to_string()))?;
     if let Some(error) = answer.error {
-        return if error.err_code == NOT_FOUND { Ok(None) } else { Err(ReadError::Refused(error.description)) };
+        return match error.err_code {
+            NOT_FOUND => Ok(None),
+            _ if error.is_for_now() => Err(ReadError::NoAnswer),
+            _ => Err(ReadError::Refused(error.description)),
+        };
     }
     let Some(message) = answer.message else { return Err(ReadError::Refused("an empty answer".into())) };
     let decode = |text: Option<&str>| {
@@ -157,6 +163,9 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+        let not_now =
+            br#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
+        assert_eq!(read_answer(not_now).unwrap_err(), ReadError::NoAnswer);
         assert!(read_answer(br#"{"error":{"code":500,"err_code":10059,"description":"stream not found"}}"#).is_err());
     }
 }
