@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::demand::When;
-use sluice_shared::domain::id::{JobId, Tenant, Token};
+use sluice_shared::domain::id::{BranchId, JobId, Tenant, Token};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::{Effects, Receipt, Submission};
@@ -14,11 +15,12 @@ use sluice_shared::queues::QueueEntry;
 use sluice_shared::telemetry::Metrics;
 use sluice_shared::topology::JobSubject;
 use sluice_tests::broker::TestBroker;
-use sluice_workers::sweep::{SweepOptions, run};
+use sluice_workers::sweep::{Sweep, SweepOptions, run};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_secs(30);
+const OWN: Token = Token::Branch(BranchId::OWN);
 
 struct Rig {
     _broker: TestBroker,
@@ -32,6 +34,23 @@ impl Drop for Rig {
     }
 }
 
+/// Who sweeps.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Holder {
+    holder: u64,
+}
+
+/// Everything is old enough, and nothing waits.
+fn options() -> SweepOptions {
+    SweepOptions {
+        interval: Duration::from_millis(100),
+        pending_after: Duration::ZERO,
+        orphan_after: Duration::ZERO,
+        closing_wait: Duration::ZERO,
+        ..SweepOptions::default()
+    }
+}
+
 impl Rig {
     async fn start() -> Self {
         let broker = TestBroker::start().await;
@@ -40,22 +59,51 @@ impl Rig {
     }
 
     fn sweep(&self) {
-        let options = SweepOptions {
-            interval: Duration::from_millis(100),
-            pending_after: Duration::ZERO,
-            orphan_after: Duration::ZERO,
-            closing_wait: Duration::ZERO,
-            ..SweepOptions::default()
-        };
-        tokio::spawn(run(self.effects.clone(), options, Metrics::new(), self.stop.clone()));
+        tokio::spawn(run(self.effects.clone(), options(), Metrics::new(), self.stop.clone()));
     }
 
     async fn submit(&self) -> Receipt {
+        self.submit_as("k").await
+    }
+
+    async fn submit_as(&self, key: &str) -> Receipt {
         let tenant = Tenant::default();
         let limits = Limits::new(1 << 20, clock::now(), "sluice", &tenant);
         let job = read(br#"{"url":"http://a.example/","deadline_ms":3600000}"#, &limits).unwrap();
-        let submission = Submission { tenant: tenant.clone(), key: "k".into(), job, traceparent: None };
+        let submission = Submission { tenant: tenant.clone(), key: key.into(), job, traceparent: None };
         self.effects.submit(submission).await.unwrap()
+    }
+
+    /// So many jobs, of which no message is there.
+    async fn broken(&self, jobs: usize) -> Vec<Receipt> {
+        let keys: Vec<String> = (0..jobs).map(|number| format!("broken {number}")).collect();
+        let receipts = join_all(keys.iter().map(|key| self.submit_as(key))).await;
+        self.lose_all_messages().await;
+        receipts
+    }
+
+    /// Of these, how many have the message of their branch again.
+    async fn healed(&self, receipts: &[Receipt]) -> usize {
+        let newest = receipts.iter().map(|receipt| self.newest(&receipt.job, receipt, OWN));
+        join_all(newest).await.iter().filter(|subject| !subject.is_empty()).count()
+    }
+
+    async fn until_healed(&self, receipts: &[Receipt]) {
+        let until = Instant::now() + DEADLINE;
+        while self.healed(receipts).await < receipts.len() {
+            assert!(Instant::now() < until, "not all were healed");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn a_sweep(&self) -> Sweep {
+        Sweep::new(self.effects.clone(), options(), Metrics::new())
+    }
+
+    /// Each broken job has one message of its branch and one of its deadline.
+    async fn messages(&self) -> u64 {
+        let stream = self.effects.nats().topology().jobs_stream(0);
+        self.effects.nats().jetstream().get_stream(stream).await.unwrap().cached_info().state.messages
     }
 
     async fn lose_all_messages(&self) {
@@ -84,11 +132,10 @@ async fn a_job_whose_messages_were_never_published_gets_its_work_and_its_deadlin
     let rig = Rig::start().await;
     let receipt = rig.submit().await;
     rig.lose_all_messages().await;
-    let own = Token::Branch(sluice_shared::domain::id::BranchId::OWN);
-    assert_eq!(rig.newest(&receipt.job, &receipt, own).await, "");
+    assert_eq!(rig.newest(&receipt.job, &receipt, OWN).await, "");
     rig.sweep();
     let until = Instant::now() + DEADLINE;
-    while !rig.newest(&receipt.job, &receipt, own).await.starts_with("sluice.jobs.")
+    while !rig.newest(&receipt.job, &receipt, OWN).await.starts_with("sluice.jobs.")
         || !rig.newest(&receipt.job, &receipt, Token::Deadline).await.starts_with("sluice.later.")
     {
         assert!(Instant::now() < until, "nothing was healed");
@@ -131,9 +178,8 @@ async fn a_branch_at_its_second_attempt_without_a_message_gets_the_timer_of_that
     rig.effects.records().swap(&receipt.job, &next, revision, Duration::from_secs(60)).await.unwrap();
     rig.lose_all_messages().await;
     rig.sweep();
-    let own = Token::Branch(sluice_shared::domain::id::BranchId::OWN);
     let until = Instant::now() + DEADLINE;
-    while !rig.newest(&receipt.job, &receipt, own).await.starts_with("sluice.later.") {
+    while !rig.newest(&receipt.job, &receipt, OWN).await.starts_with("sluice.later.") {
         assert!(Instant::now() < until, "the timer was not published");
         sleep(Duration::from_millis(20)).await;
     }
@@ -144,7 +190,7 @@ async fn a_body_that_nobody_needs_goes_away_and_one_of_a_pending_job_stays() {
     let rig = Rig::start().await;
     let receipt = rig.submit().await;
     let records = rig.effects.records();
-    let (own, body) = (sluice_shared::domain::id::BranchId::OWN, bytes::Bytes::from_static(b"body"));
+    let (own, body) = (BranchId::OWN, bytes::Bytes::from_static(b"body"));
     let orphan = JobId::derive(&Tenant::default(), "never came");
     let life = receipt.record.incarnation.clone();
     records.put_body(&receipt.job, &life, own, body.clone(), None).await.unwrap();
@@ -160,10 +206,6 @@ async fn a_body_that_nobody_needs_goes_away_and_one_of_a_pending_job_stays() {
 
 #[tokio::test]
 async fn a_sweep_waits_while_another_holds_the_lease_and_takes_over_when_that_one_is_dead() {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    struct Holder {
-        holder: u64,
-    }
     let rig = Rig::start().await;
     let receipt = rig.submit().await;
     rig.lose_all_messages().await;
@@ -171,10 +213,9 @@ async fn a_sweep_waits_while_another_holds_the_lease_and_takes_over_when_that_on
     let leases = nats.bucket::<Holder>(&nats.topology().sweep_bucket());
     leases.swap_for("lease", &Holder { holder: 1 }, 0, Duration::from_secs(2)).await.unwrap();
     rig.sweep();
-    let own = Token::Branch(sluice_shared::domain::id::BranchId::OWN);
     let until = Instant::now() + DEADLINE;
     loop {
-        let healed = !rig.newest(&receipt.job, &receipt, own).await.is_empty();
+        let healed = !rig.newest(&receipt.job, &receipt, OWN).await.is_empty();
         let foreign = leases.get("lease").await.unwrap().is_some_and(|lease| lease.value.holder == 1);
         assert!(!(healed && foreign), "two sweeps ran");
         if healed {
@@ -191,7 +232,7 @@ async fn the_timers_of_a_work_queue_are_shown_a_page_at_a_time() {
     let receipt = rig.submit().await;
     let nats = rig.effects.nats();
     for branch in 0..3 {
-        let token = Token::Branch(sluice_shared::domain::id::BranchId(branch + 1));
+        let token = Token::Branch(BranchId(branch + 1));
         let address = JobSubject { token, ..Effects::address(&receipt.job, &receipt.record, Token::Deadline).unwrap() };
         let at = clock::now().after(Duration::from_secs(3600));
         nats.move_chain(&address, When::Later(at), 1, 0).await.unwrap();
@@ -205,4 +246,70 @@ async fn the_timers_of_a_work_queue_are_shown_a_page_at_a_time() {
     assert_eq!((first.len(), rest.len(), end.len()), (3, 1, 0));
     assert!(first.iter().all(|timer| timer.header("Nats-Schedule").is_some_and(|at| at.starts_with("@at "))));
     assert!(first[0].subject.ends_with(".deadline") && rest[0].subject.ends_with(".3"));
+}
+
+#[tokio::test]
+async fn two_sweeps_at_once_heal_everything_once() {
+    let rig = Rig::start().await;
+    let broken = rig.broken(60).await;
+    let (one, other) = (rig.a_sweep(), rig.a_sweep());
+    let (first, second) = tokio::join!(one.round(), other.round());
+    assert!(first || second, "no round came to its end");
+    rig.until_healed(&broken).await;
+    one.round().await;
+    other.round().await;
+    assert_eq!(rig.messages().await, 120);
+}
+
+#[tokio::test]
+async fn what_a_sweep_that_died_on_the_way_has_left_the_next_one_heals() {
+    let rig = Rig::start().await;
+    let broken = rig.broken(120).await;
+    let dies = rig.a_sweep();
+    let looks = async {
+        while rig.healed(&broken).await < 10 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = dies.round() => panic!("it came to its end before it could die"),
+        () = looks => {}
+    }
+    assert!(rig.healed(&broken).await < broken.len());
+    // Its lease runs out.
+    let nats = rig.effects.nats();
+    let leases = nats.bucket::<Holder>(&nats.topology().sweep_bucket());
+    let lease = leases.get("lease").await.unwrap().unwrap();
+    leases.swap_for("lease", &lease.value, lease.revision, Duration::from_secs(1)).await.unwrap();
+    rig.sweep();
+    rig.until_healed(&broken).await;
+    assert_eq!(rig.messages().await, 240);
+}
+
+#[tokio::test]
+async fn a_record_that_makes_the_sweep_panic_is_passed_over_and_all_others_are_healed() {
+    sluice_shared::fault_points::obey_keys();
+    let rig = Rig::start().await;
+    let poison = rig.submit_as("panic at sweep").await;
+    let broken = rig.broken(10).await;
+    assert!(rig.a_sweep().round().await);
+    assert_eq!((rig.healed(&broken).await, rig.healed(&[poison]).await), (10, 0));
+}
+
+#[tokio::test]
+async fn a_broken_job_behind_more_ended_ones_than_a_page_holds_is_healed() {
+    let rig = Rig::start().await;
+    let ended = rig.submit_as("ended").await;
+    rig.effects.cancel(&Tenant::default(), &ended.job).await.unwrap();
+    let Found::Record(settled, _) = rig.effects.records().read(&ended.job).await.unwrap() else { panic!("no record") };
+    let write = async |number: usize| {
+        let job = JobId::derive(&Tenant::default(), &format!("ended {number}"));
+        rig.effects.records().swap(&job, &settled, 0, Duration::from_secs(600)).await.unwrap();
+    };
+    for hundred in 0..25 {
+        join_all((0..100).map(|number| write(hundred * 100 + number))).await;
+    }
+    let broken = rig.broken(3).await;
+    assert!(rig.a_sweep().round().await);
+    assert_eq!(rig.healed(&broken).await, 3);
 }

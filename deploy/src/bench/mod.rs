@@ -9,6 +9,8 @@ pub mod link;
 pub mod machine;
 pub mod process;
 pub mod servers;
+mod sweep;
+mod usage;
 
 use crate::cli::Failure;
 use crate::cli::args::BenchCommand;
@@ -17,5 +19,6 @@ use crate::cli::args::BenchCommand;
 pub(crate) async fn bench(command: BenchCommand) -> Result<(), Failure> {
     match command {
         BenchCommand::Faults(args) => Box::pin(faults::run(args)).await,
+        BenchCommand::Sweep(args) => Box::pin(sweep::run(args)).await,
     }
 }

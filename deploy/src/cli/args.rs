@@ -76,6 +76,25 @@ pub(crate) enum BenchCommand {
     /// Kills parts of it at random moments under load: what is lost, doubled or repeated, and how soon it recovers
     #[command(after_help = FAULTS_HELP)]
     Faults(FaultsArgs),
+    /// What the sweep costs that looks for what was left behind, at a million records
+    #[command(after_help = SWEEP_HELP)]
+    Sweep(SweepArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// How many records of ended jobs there are
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
+    pub(crate) records: u32,
+    /// How many jobs wait with all their messages
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
+    pub(crate) pending: u32,
+    /// Of how many jobs the submitter died before it published anything
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) broken: u32,
+    /// Print what was measured as one JSON document, when all is over
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +197,19 @@ recovery_ms       from a kill to the next webhook (first), and to the last of th
 
 Exit codes: 0 nothing was lost, doubled or repeated without a reason, 1 something was (it says what), or it failed,
 2 wrong usage, 3 no broker.";
+
+const SWEEP_HELP: &str = "Example:
+  sluice bench sweep
+  sluice bench sweep --records 100000 --json | jq .nats
+
+Writes the records to a nats-server of its own, then looks at each of them once, as workers do round after round.
+
+pass_ms   the time of one pass over all records, without the pauses between rounds
+cpu_s     processor time of the pass
+cores     the same in the long run, with the pauses
+healed    broken jobs that have their message again: has to be all
+
+Exit codes: 0 all were healed, 1 some were not, or it failed, 2 wrong usage, 3 no broker.";
 
 const GATEWAY_HELP: &str = "Example:
   sluice gateway --nats nats://10.0.0.5:4222 --listen 0.0.0.0:8080 --config sluice.toml

@@ -1,16 +1,14 @@
 //! The pass over request bodies: those whose record never came, or whose job ended without letting go of them.
 
-use sluice_shared::clock;
 use sluice_shared::domain::id::{BranchId, Incarnation, JobId};
 use sluice_shared::domain::outcome::Status;
 use sluice_shared::domain::record::Record;
+use sluice_shared::nats::heads::Head;
 use sluice_shared::nats::publish::TTL;
 use sluice_shared::nats::records::Found;
 use sluice_shared::telemetry::Healed;
-use sluice_shared::topology::Topology;
 
-use super::cursor::Cursor;
-use super::round::{Round, Stopped, go_on};
+use super::round::{Round, Stopped};
 
 /// Whose body it is.
 struct Owner {
@@ -20,30 +18,14 @@ struct Owner {
 }
 
 impl Round<'_> {
-    /// Looks at bodies that are kept without end, and old enough that their record should be there.
-    pub(super) async fn bodies(&mut self) -> Result<(), Stopped> {
-        let nats = self.effects.nats();
-        let bucket = nats.topology().bodies_bucket();
-        let stream = Topology::stream_of(&bucket);
-        let mut cursor = Cursor::read(nats, &stream).await?;
-        let heads = cursor.advance(nats, &stream, &Topology::key(&bucket, ">")).await?;
-        for head in heads {
-            if clock::now().since(head.stored) <= self.options.orphan_after {
-                return Ok(());
-            }
-            let key = head.subject.strip_prefix(&Topology::key(&bucket, ""));
-            if head.header(TTL).is_none()
-                && let Some(owner) = key.and_then(Owner::parse)
-            {
-                let looked = self.body(&owner).await;
-                go_on(looked)?;
-                self.pace().await?;
-            }
-        }
-        Ok(())
+    /// Looks at one body, if it is kept without end: its record should be there.
+    pub(super) async fn body(&mut self, key: &str, head: &Head) -> Result<(), Stopped> {
+        let (None, Some(owner)) = (head.header(TTL), Owner::parse(key)) else { return Ok(()) };
+        self.keep_or_forget(&owner).await?;
+        self.pace().await
     }
 
-    async fn body(&self, owner: &Owner) -> Result<(), Stopped> {
+    async fn keep_or_forget(&self, owner: &Owner) -> Result<(), Stopped> {
         let Owner { job, incarnation, branch } = owner;
         let records = self.effects.records();
         match records.read(job).await? {

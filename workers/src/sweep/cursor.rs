@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use sluice_shared::nats::Nats;
-use sluice_shared::nats::bucket::{Bucket, BucketError};
+use sluice_shared::nats::bucket::{Bucket, BucketError, Written};
 use sluice_shared::nats::heads::Head;
-
-use super::round::Stopped;
+use sluice_shared::nats::read::ReadError;
 
 /// Messages that are looked at in one round.
-const MOST: usize = 20_000;
+pub(super) const MOST: usize = 20_000;
+/// Messages after which the place is kept: whoever dies on the way has so many looked at twice.
+pub(super) const PAGE: usize = 1_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Place {
@@ -33,14 +34,25 @@ impl Cursor {
         Ok(Self { bucket, key, revision, from })
     }
 
-    /// The next heads from here, and the place behind them: the beginning where there are no more.
-    pub(super) async fn advance(&mut self, nats: &Nats, stream: &str, subject: &str) -> Result<Vec<Head>, Stopped> {
-        let heads = nats.heads(stream, subject, self.from, MOST).await?;
-        let behind = heads.last().filter(|_| heads.len() == MOST).map_or(1, |last| last.sequence + 1);
-        if behind != self.from {
-            // Where somebody else wrote meanwhile, the place is theirs: some heads are looked at twice.
-            self.bucket.swap(&self.key, &Place { from: behind }, self.revision).await?;
+    /// The next heads from here: fewer than there may be in a round where they are the last.
+    pub(super) async fn heads(&self, nats: &Nats, stream: &str, subject: &str) -> Result<Vec<Head>, ReadError> {
+        nats.heads(stream, subject, self.from, MOST).await
+    }
+
+    /// All before this sequence were looked at.
+    pub(super) async fn keep(&mut self, from: u64) -> Result<(), BucketError> {
+        if from == self.from {
+            return Ok(());
         }
-        Ok(heads)
+        // Where somebody else wrote meanwhile, the place is theirs: some heads are looked at twice.
+        if let Written::At(revision) = self.bucket.swap(&self.key, &Place { from }, self.revision).await? {
+            (self.from, self.revision) = (from, revision);
+        }
+        Ok(())
+    }
+
+    /// The end was reached: the next round begins anew.
+    pub(super) async fn begin_anew(&mut self) -> Result<(), BucketError> {
+        self.keep(1).await
     }
 }

@@ -11,6 +11,7 @@ pub mod needs;
 mod queues;
 mod records;
 mod round;
+mod walk;
 
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use lease::Lease;
 use round::Round;
+
+/// How many records of a bucket one round looks at, at most.
+pub const A_ROUND: usize = cursor::MOST;
 
 /// How the sweep goes about it.
 #[derive(Clone, Debug)]
@@ -53,34 +57,55 @@ impl Default for SweepOptions {
     }
 }
 
+/// What sweeps.
+pub struct Sweep {
+    effects: Effects,
+    options: SweepOptions,
+    metrics: Metrics,
+    lease: Lease,
+}
+
 /// Sweeps round after round while the lease is ours, until told to stop.
 pub async fn run(effects: Effects, options: SweepOptions, metrics: Metrics, shutdown: CancellationToken) {
-    let lease = Lease::new(effects.nats());
+    let (sweep, interval) = (Sweep::new(effects, options.clone(), metrics), options.interval);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = one_round(&effects, &options, &metrics, &lease) => {}
+            _ = sweep.round() => {}
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(options.interval) => {}
+            () = tokio::time::sleep(interval) => {}
         }
     }
-    lease.release().await;
+    sweep.lease.release().await;
 }
 
-async fn one_round(effects: &Effects, options: &SweepOptions, metrics: &Metrics, lease: &Lease) {
-    match lease.hold().await {
-        Ok(true) => {}
-        Ok(false) => return,
-        Err(error) => return tracing::debug!(%error, "the sweep's lease could not be read"),
+impl Sweep {
+    /// One that has not begun.
+    #[must_use]
+    pub fn new(effects: Effects, options: SweepOptions, metrics: Metrics) -> Self {
+        let lease = Lease::new(effects.nats());
+        Self { effects, options, metrics, lease }
     }
-    let mut round = Round { effects, options, metrics, lease, renewed: tokio::time::Instant::now() };
-    match caught(Box::pin(round.run())).await {
-        Ok(Ok(())) => {}
-        Ok(Err(stopped)) => tracing::warn!(%stopped, "a sweep's round stopped early"),
-        Err(panicked) => {
-            tracing::error!(%panicked, "a sweep's round broke down; the next one looks at everything again")
+
+    /// One round, if the lease is ours or free; whether it came to its end. Dropped on the way, it has done a part of it.
+    pub async fn round(&self) -> bool {
+        match self.lease.hold().await {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                tracing::debug!(%error, "the sweep's lease could not be read");
+                return false;
+            }
         }
+        let Self { effects, options, metrics, lease } = self;
+        let mut round = Round { effects, options, metrics, lease, renewed: tokio::time::Instant::now() };
+        match caught(Box::pin(round.run())).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(stopped)) => tracing::warn!(%stopped, "a sweep's round stopped early"),
+            Err(panicked) => tracing::error!(%panicked, "a sweep's round broke down; the next one goes on"),
+        }
+        false
     }
 }

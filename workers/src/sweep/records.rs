@@ -7,50 +7,27 @@ use sluice_shared::domain::demand::Demand;
 use sluice_shared::domain::id::{JobId, Token};
 use sluice_shared::domain::record::Record;
 use sluice_shared::effects::Effects;
+use sluice_shared::fault_points;
 use sluice_shared::nats::heads::Head;
 use sluice_shared::nats::publish::SCHEDULE;
 use sluice_shared::nats::read::Held;
 use sluice_shared::nats::records::{Found, STATE};
 use sluice_shared::queues::QueueSpec;
 use sluice_shared::telemetry::Healed;
-use sluice_shared::topology::{JobSubject, Stage, Topology};
+use sluice_shared::topology::{JobSubject, Stage};
 
-use super::cursor::Cursor;
 use super::needs::{missing, watched};
-use super::round::{Round, Stopped, go_on};
+use super::round::{Round, Stopped};
 
 impl Round<'_> {
-    /// Looks at the pending records of a bucket, those first that no earlier round has reached.
-    pub(super) async fn records(&mut self, bucket: &str) -> Result<(), Stopped> {
-        let nats = self.effects.nats();
-        let stream = Topology::stream_of(bucket);
-        let mut cursor = Cursor::read(nats, &stream).await?;
-        let heads = cursor.advance(nats, &stream, &Topology::key(bucket, ">")).await?;
-        for head in heads {
-            if !self.is_old(&head) {
-                return Ok(()); // sequences grow with time: all that follows is younger
-            }
-            let key = head.subject.strip_prefix(&Topology::key(bucket, ""));
-            if head.header(STATE) == Some("pending")
-                && let Some(Ok(job)) = key.map(str::parse::<JobId>)
-            {
-                let looked = self.look_at(&job).await;
-                go_on(looked)?;
-                self.pace().await?;
-            }
+    /// Looks at one record, if it is pending.
+    pub(super) async fn record(&mut self, key: &str, head: &Head) -> Result<(), Stopped> {
+        let (Some("pending"), Ok(job)) = (head.header(STATE), key.parse::<JobId>()) else { return Ok(()) };
+        if let Found::Record(record, _) = self.effects.records().read(&job).await? {
+            fault_points::point("sweep", &record.key);
+            self.heal(&job, &record).await?;
         }
         self.pace().await
-    }
-
-    pub(super) fn is_old(&self, head: &Head) -> bool {
-        clock::now().since(head.stored) > self.options.pending_after
-    }
-
-    async fn look_at(&mut self, job: &JobId) -> Result<(), Stopped> {
-        match self.effects.records().read(job).await? {
-            Found::Record(record, _) => self.heal(job, &record).await,
-            Found::Absent | Found::Newer(_) | Found::Malformed(_) => Ok(()),
-        }
     }
 
     /// Looks at the chains first, then at the record as it is now: only what was empty before is filled from it.

@@ -11,6 +11,7 @@ use sluice_shared::telemetry::Metrics;
 
 use super::SweepOptions;
 use super::lease::Lease;
+use super::walk::Walk;
 
 /// Why a round stopped. The next one looks at everything again.
 #[derive(Debug, thiserror::Error)]
@@ -49,10 +50,10 @@ impl Round<'_> {
         }
         let topology = self.effects.nats().topology();
         for number in 0..topology.settings().record_buckets {
-            let looked = self.records(&topology.records_bucket(number)).await;
+            let looked = self.walk(Walk::Records, &topology.records_bucket(number)).await;
             go_on(looked)?;
         }
-        let looked = self.bodies().await;
+        let looked = self.walk(Walk::Bodies, &topology.bodies_bucket()).await;
         go_on(looked)?;
         let looked = self.deliveries().await;
         go_on(looked)
