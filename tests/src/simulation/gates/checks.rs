@@ -29,9 +29,14 @@ pub(super) struct GateChecks {
 }
 
 impl GateChecks {
-    /// A worker has said, by what it knew then, how many calls it has in flight.
-    pub(super) fn stated(&mut self, worker: Process, then: u64) {
-        self.stated.insert(worker, then);
+    /// A worker has said, by what it knew then, how many calls it has in flight. Those of one that was taken for dead are
+    /// there beside what others were granted meanwhile, and send at their slots after it has spoken: until they are over
+    /// nothing more is granted, but they are more than the limit.
+    pub(super) fn stated(&mut self, worker: Process, then: u64, spread: u64) {
+        let taken_for_dead = self.stated.insert(worker, then).is_some_and(|said| then - said >= silence(spread));
+        if taken_for_dead {
+            self.in_flight.retain(|_, of| *of != worker);
+        }
     }
 
     /// A call is sent. Calls of a worker that was silent for a lease are not counted: it counts as dead, and a little
@@ -40,8 +45,7 @@ impl GateChecks {
         let call = self.sends.len();
         self.sends.push(now);
         self.in_flight.insert(call, worker);
-        let lease = u64::try_from((LEASE - AHEAD).as_micros()).unwrap().saturating_sub(spread);
-        let silent = |worker: &Process| self.stated.get(worker).is_none_or(|said| now - said >= lease);
+        let silent = |worker: &Process| self.stated.get(worker).is_none_or(|said| now - said >= silence(spread));
         let counted = self.in_flight.values().filter(|worker| !silent(worker)).count();
         if counted > usize::try_from(concurrency).unwrap() && self.violation.is_none() {
             let detail = format!("{counted} calls in flight of {concurrency}");
@@ -69,6 +73,11 @@ impl GateChecks {
             self.violation = Some(Violation { invariant: Invariant::GateKeepsItsRate, detail });
         }
     }
+}
+
+/// After how long a silence a worker counts as dead at the soonest. Microseconds.
+fn silence(spread: u64) -> u64 {
+    u64::try_from((LEASE - AHEAD).as_micros()).unwrap().saturating_sub(spread)
 }
 
 /// A window in which there are more than the rate and the burst allow.

@@ -134,7 +134,7 @@ impl Gate {
             return false;
         }
         if self.entry.borrow().0.leases.get(&by.name) != state.leases.get(&by.name) {
-            self.checks.borrow_mut().stated(by.process, decided);
+            self.checks.borrow_mut().stated(by.process, decided, self.spread);
         }
         *self.entry.borrow_mut() = (state, revision + 1);
         let gate = Rc::clone(self);
