@@ -147,12 +147,13 @@ impl Fleet {
         self.process(target).with_context(|| format!("there is no process {target:?}"))
     }
 
-    /// Ends everything: the roles are told to stop and hand back what they hold, then the nats-server ends.
+    /// Ends everything: the roles that run are told to stop and hand back what they hold, then the nats-server ends.
     ///
     /// # Errors
     /// Where a role does not stop in good order.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        for process in self.gateways.iter_mut().chain(&mut self.workers).chain(&mut self.deliveries) {
+        let roles = self.gateways.iter_mut().chain(&mut self.workers).chain(&mut self.deliveries);
+        for process in roles.filter(|process| process.pid().is_some()) {
             let ended = process.stop().await?;
             anyhow::ensure!(ended.success(), "the {} did not stop in good order: {ended}", process.name());
         }
