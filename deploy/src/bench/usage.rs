@@ -2,6 +2,10 @@
 //!
 //! Where there is no `/proc` everything is 0.
 
+use std::ops::{Add, Sub};
+
+use serde_json::{Value, json};
+
 /// Microseconds in a tick of `/proc/<pid>/stat`: it has a hundred a second on every Linux that is in use.
 const TICK_US: u64 = 10_000;
 
@@ -20,6 +24,55 @@ impl Usage {
         let read = |what| pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/{what}")).ok());
         let cpu_us = read("stat").and_then(|stat| ticks(&stat)).unwrap_or_default() * TICK_US;
         Self { cpu_us, rss_kib: read("status").and_then(|status| rss(&status)).unwrap_or_default() }
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { cpu_us: self.cpu_us + other.cpu_us, rss_kib: self.rss_kib + other.rss_kib }
+    }
+}
+
+/// What each role used, all its processes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) nats: Usage,
+    pub(super) gateway: Usage,
+    pub(super) worker: Usage,
+    pub(super) delivery: Usage,
+}
+
+impl Used {
+    fn each(self) -> [(&'static str, Usage); 4] {
+        [("nats", self.nats), ("gateway", self.gateway), ("worker", self.worker), ("delivery", self.delivery)]
+    }
+
+    /// Processor time for each job, in whole microseconds, by role.
+    pub(super) fn cpu_us_per_job(self, jobs: u32) -> Value {
+        let jobs = u64::from(jobs.max(1));
+        self.each().map(|(role, usage)| (role.to_owned(), json!(usage.cpu_us / jobs))).into_iter().collect()
+    }
+
+    /// Memory in whole MiB, by role.
+    pub(super) fn rss_mb(self) -> Value {
+        self.each().map(|(role, usage)| (role.to_owned(), json!(usage.rss_kib / 1024))).into_iter().collect()
+    }
+}
+
+/// What was used since an earlier look: the processor time between, the memory as it is.
+impl Sub for Used {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        let since = |now: Usage, before: Usage| Usage { cpu_us: now.cpu_us.saturating_sub(before.cpu_us), ..now };
+        Self {
+            nats: since(self.nats, before.nats),
+            gateway: since(self.gateway, before.gateway),
+            worker: since(self.worker, before.worker),
+            delivery: since(self.delivery, before.delivery),
+        }
     }
 }
 
@@ -55,5 +108,13 @@ mod tests {
     fn this_process_uses_memory_and_one_that_is_not_there_nothing() {
         assert!(Usage::of(Some(std::process::id())).rss_kib > 0 || !cfg!(target_os = "linux"));
         assert_eq!(Usage::of(None), Usage::default());
+    }
+
+    #[test]
+    fn between_two_looks_the_time_is_a_difference_and_the_memory_is_not() {
+        let look = |cpu_us| Used { worker: Usage { cpu_us, rss_kib: 2048 }, ..Used::default() };
+        let used = look(5000) - look(1000);
+        assert_eq!(used.cpu_us_per_job(4), json!({"nats": 0, "gateway": 0, "worker": 1000, "delivery": 0}));
+        assert_eq!(used.rss_mb()["worker"], 2);
     }
 }

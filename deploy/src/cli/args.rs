@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bench_args::{BACKLOG_HELP, GATE_HELP, LATENCY_HELP, QUEUES_HELP, STORM_HELP, THROUGHPUT_HELP};
+pub(crate) use super::bench_args::{
+    BacklogArgs, Consumers, FloorArgs, GateArgs, LatencyArgs, QueuesArgs, SinkArgs, StormArgs, ThroughputArgs, Via,
+};
 use super::failure::EXIT_CODES;
+use crate::bench::{FLOOR, SINK};
 use crate::broker::{GuardOptions, SUBCOMMAND, SyncInterval};
 
 /// Executes outbound HTTP calls so that no progress is lost to a 429.
@@ -25,7 +30,7 @@ pub(crate) enum Command {
     /// Shows what it does, on a system of its own: a race of providers, and a 429 storm beside plain clients
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
-    /// Measures what it does under faults, on a system of its own
+    /// Measures what it does under load and under faults, on a system of its own
     #[command(subcommand, after_help = BENCH_HELP)]
     Bench(BenchCommand),
     /// Runs a gateway: the HTTP interface and the NATS service
@@ -40,6 +45,12 @@ pub(crate) enum Command {
     /// Runs the embedded nats-server for the process that holds the other end of standard input.
     #[command(name = SUBCOMMAND, hide = true)]
     EmbeddedNats(GuardOptions),
+    /// Runs the destination of the performance benchmarks.
+    #[command(name = SINK, hide = true)]
+    BenchSink(SinkArgs),
+    /// Runs the bare path that the throughput is held against.
+    #[command(name = FLOOR, hide = true)]
+    BenchFloor(FloorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +90,24 @@ pub(crate) enum BenchCommand {
     /// What the sweep costs that looks for what was left behind, at a million records
     #[command(after_help = SWEEP_HELP)]
     Sweep(SweepArgs),
+    /// Jobs a second all the way, over NATS and over HTTP, beside the bare path without Sluice
+    #[command(after_help = THROUGHPUT_HELP)]
+    Throughput(ThroughputArgs),
+    /// How long one job takes on an idle system
+    #[command(after_help = LATENCY_HELP)]
+    Latency(LatencyArgs),
+    /// How exactly a limit is kept by several workers, and when one is killed
+    #[command(after_help = GATE_HELP)]
+    Gate(GateArgs),
+    /// What a destination sees whose limit shows in its 429s only
+    #[command(after_help = STORM_HELP)]
+    Storm(StormArgs),
+    /// What many queues cost
+    #[command(after_help = QUEUES_HELP)]
+    Queues(QueuesArgs),
+    /// What very many waiting jobs cost, and how they drain
+    #[command(after_help = BACKLOG_HELP)]
+    Backlog(BacklogArgs),
 }
 
 #[derive(Debug, Args)]
@@ -170,6 +199,7 @@ Exit codes: 0 what it printed is what should have happened, 1 it is not (it says
 3 no broker.";
 
 const BENCH_HELP: &str = "Example:
+  sluice bench throughput
   sluice bench faults --json
 
 Everything runs on this machine, with a nats-server of its own in a temporary directory, and ends by itself.
@@ -268,7 +298,9 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
-        for subcommand in command.get_subcommands().filter(|one| !one.is_hide_set() && one.get_name() != "help") {
+        let shown = |one: &&clap::Command| !one.is_hide_set() && one.get_name() != "help";
+        let all = command.get_subcommands().filter(shown);
+        for subcommand in all.flat_map(|one| std::iter::once(one).chain(one.get_subcommands().filter(shown))) {
             let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example:") && help.contains("Exit codes"), "{}", subcommand.get_name());
         }

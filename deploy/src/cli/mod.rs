@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, what is said, and with which exit code it ends.
 
 pub(crate) mod args;
+mod bench_args;
 pub(crate) mod configuration;
 mod failure;
 mod role;
@@ -46,6 +47,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Gateway(args) => role::gateway(args).await,
         Command::Worker(args) => role::behind_the_door(Role::Worker, args).await,
         Command::Delivery(args) => role::behind_the_door(Role::Delivery, args).await,
+        Command::BenchSink(args) => bench::sink(args).await,
+        Command::BenchFloor(args) => bench::floor(args).await,
         Command::EmbeddedNats(options) => return guard(options).await,
     };
     ended.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
