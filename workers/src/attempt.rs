@@ -15,6 +15,7 @@ use sluice_shared::domain::pace::{Closes, Pace};
 use sluice_shared::domain::record::{Branch, Record};
 use sluice_shared::domain::retry;
 use sluice_shared::effects::{JobMessage, LOSER_BODY, Seen, Unfinished};
+use sluice_shared::nats::ack::InHand;
 use sluice_shared::telemetry::traceparent;
 use tokio::time::Instant;
 
@@ -31,6 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// An attempt that is to be made.
 pub(crate) struct Attempt<'a> {
     pub(crate) dispatcher: &'a Dispatcher,
+    pub(crate) in_hand: &'a InHand,
     pub(crate) message: &'a JobMessage,
     pub(crate) branch: BranchId,
     pub(crate) attempt: u32,
@@ -49,6 +51,8 @@ pub(crate) enum Ended {
     },
     /// Nothing was sent, or what was sent does not matter any more; this becomes of the message.
     NotMade(Then),
+    /// Nothing was sent: this process stood still for so long that somebody else has the message.
+    Lost,
 }
 
 /// What may come before the send.
@@ -75,6 +79,7 @@ impl Attempt<'_> {
         let Some(branch) = seen.record.branch(self.branch) else { return Ok(Ended::NotMade(Then::Ack)) };
         let content = match self.outgoing(&seen.record, branch).await? {
             Err(unsendable) => unsendable,
+            Ok(_) if !self.in_hand.is_kept(self.dispatcher.settings.ack_wait) => return Ok(Ended::Lost),
             Ok(outgoing) => tokio::select! {
                 content = self.send(&seen.record, branch, outgoing) => content,
                 // The request is dropped on the wire.

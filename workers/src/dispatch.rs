@@ -67,28 +67,31 @@ impl Dispatcher {
         };
         match self.carry_out(in_hand, &message, hold).await {
             Err(unfinished) if unfinished.is_for_good() => self.handler.poisoned(in_hand, &unfinished).await,
-            then => self.handler.let_go(in_hand, then).await,
+            Ok(None) => tracing::info!(subject = in_hand.subject(), "a message is left to whoever has it by now"),
+            Ok(Some(then)) => self.handler.let_go(in_hand, Ok(then)).await,
+            Err(unfinished) => self.handler.let_go(in_hand, Err(unfinished)).await,
         }
     }
 
-    /// Guard, attempt, conclude; says what becomes of the message.
-    async fn carry_out(&self, in_hand: &InHand, message: &JobMessage, hold: Hold) -> Result<Then, Unfinished> {
+    /// Guard, attempt, conclude; says what becomes of the message: nothing, where somebody else has it.
+    async fn carry_out(&self, in_hand: &InHand, message: &JobMessage, hold: Hold) -> Result<Option<Then>, Unfinished> {
         // First watched, then read: an end of the job in between is either told or read.
         let watched = self.settlements.watch(&message.address.job);
         let guarded = self.handler.guard(message).await?;
         let Handled { then: Then::Execute { branch, attempt }, seen: Some(seen), .. } = guarded else {
             self.handler.metrics().dropped();
-            return Ok(guarded.then);
+            return Ok(Some(guarded.then));
         };
         fault_points::point("work", &seen.record.key);
         self.handler.could_end(in_hand, &seen.record)?;
-        let attempt = Attempt { dispatcher: self, message, branch, attempt };
+        let attempt = Attempt { dispatcher: self, in_hand, message, branch, attempt };
         match attempt.make(seen, hold, watched).await? {
             Ended::Answered { answer, verdict, seen } => {
                 fault_points::point("answer", &seen.record.key);
-                self.conclude(message, seen, &answer, verdict).await
+                self.conclude(message, seen, &answer, verdict).await.map(Some)
             }
-            Ended::NotMade(then) => Ok(then),
+            Ended::NotMade(then) => Ok(Some(then)),
+            Ended::Lost => Ok(None),
         }
     }
 
@@ -121,6 +124,6 @@ impl Dispatcher {
 async fn keep_alive(in_hand: &InHand, ack_wait: Duration) {
     loop {
         tokio::time::sleep(ack_wait / 3).await;
-        in_hand.progress().await;
+        in_hand.keep(ack_wait).await;
     }
 }

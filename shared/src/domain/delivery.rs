@@ -310,6 +310,12 @@ impl Deliveries {
         next
     }
 
+    /// Whether every webhook has taken the outcome.
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        self.webhooks.iter().all(|state| matches!(state, WebhookState::Delivered { .. }))
+    }
+
     /// How long an entry written now must be kept: past the latest next try, which writes it again.
     #[must_use]
     pub fn kept_for(&self, now: Millis, settled_ttl: Duration) -> Duration {

@@ -1,6 +1,7 @@
 //! A message in hand and the ways to let go of it.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::message::{AckKind, Message};
 use async_nats::{HeaderMap, Request};
@@ -27,6 +28,8 @@ pub struct InHand {
     handed_out_by: u64,
     /// When the puller that brought it was opened.
     pulled_since: Millis,
+    /// When the broker last heard, or said, that it is in hand.
+    sign: Mutex<Instant>,
 }
 
 impl std::fmt::Debug for Nats {
@@ -54,6 +57,7 @@ impl InHand {
             generation,
             handed_out_by,
             pulled_since,
+            sign: Mutex::new(Instant::now()),
         })
     }
 
@@ -140,6 +144,21 @@ impl InHand {
         if self.is_current() {
             self.send(AckKind::Progress).await;
         }
+    }
+
+    /// The same, unless so much time has passed without a sign that somebody else has it by now.
+    pub async fn keep(&self, ack_wait: Duration) {
+        if self.is_kept(ack_wait) {
+            *self.sign.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            self.progress().await;
+        }
+    }
+
+    /// Whether the broker has had a sign of work on it within the time that it waits for one. A process that stood still for
+    /// longer has lost it, for good: it was handed out again.
+    #[must_use]
+    pub fn is_kept(&self, ack_wait: Duration) -> bool {
+        self.sign.lock().unwrap_or_else(PoisonError::into_inner).elapsed() <= ack_wait
     }
 
     fn is_current(&self) -> bool {

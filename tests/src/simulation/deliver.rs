@@ -231,6 +231,10 @@ impl Node {
                     self.recalled(&next);
                     return Ok(Known { state: next, revision });
                 }
+                Ok(Err(PublishError::NoRoom(_))) if next.is_delivered() => {
+                    self.world.checks.borrow_mut().not_remembered(result);
+                    return Ok(Known { state: next, ..known });
+                }
                 Ok(Err(PublishError::Behind)) | Err(_) => self.sleep(Duration::from_millis(5)).await,
                 Ok(Err(_)) => return Err(Undone),
             }

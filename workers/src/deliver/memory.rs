@@ -13,6 +13,7 @@ use sluice_shared::effects::AGAIN;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::{Bucket, BucketError, Written};
+use sluice_shared::nats::publish::PublishError;
 
 use super::hand::Made;
 
@@ -91,7 +92,15 @@ impl Memory {
                 return Ok(known);
             }
             let ttl = next.kept_for(clock::now(), self.settled_ttl);
-            match self.bucket.swap_for(&key, &next, known.revision, ttl).await? {
+            let written = match self.bucket.swap_for(&key, &next, known.revision, ttl).await {
+                // Letting go makes room, and nothing more is asked for. Only a copy of the result would be posted again.
+                Err(BucketError::Refused(PublishError::NoRoom(_))) if next.is_delivered() => {
+                    tracing::debug!("a delivered webhook is not remembered: the broker has no room");
+                    return Ok(Known { state: next, ..known });
+                }
+                written => written?,
+            };
+            match written {
                 Written::At(revision) => return Ok(Known { state: next, revision }),
                 Written::Changed | Written::Unknown => pause(again).await,
             }

@@ -10,9 +10,10 @@ use crate::scripted::Call;
 
 /// How long after its last byte an answer may not be stored yet.
 const SETTLING: Duration = Duration::from_millis(250);
-/// How soon after its return a nats-server that was killed hands out again what it forgot it had given to somebody: what it
-/// wrote down of that was up to 100 ms old. Whoever has such a message in hand may be waiting for his slot.
-const FORGOTTEN: Duration = Duration::from_secs(5);
+/// How long after a fault a message may be in two hands. A nats-server that was killed hands out again what it forgot it had
+/// given to somebody: what it wrote down of that was up to 100 ms old. What a stopped worker was being handed when it stopped
+/// was handed out again meanwhile, and looks new to it. Either holder may be waiting for his slot.
+const IN_TWO_HANDS: Duration = Duration::from_secs(5);
 /// How long the bytes of a process that was killed may still be on their way.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
@@ -93,11 +94,14 @@ impl Exchange {
     }
 
     /// Whether it may be made twice though it was not on the wire: its message was in two hands, because a nats-server was
-    /// killed.
+    /// killed, or a worker stopped.
     #[must_use]
     pub fn may_be_repeated(&self, faults: &[&Fault]) -> bool {
-        let forgets = |fault: &&&Fault| fault.kind == Kind::Killed && matches!(fault.target, Target::Server(_));
-        faults.iter().filter(forgets).any(|fault| self.at >= fault.from && self.at <= fault.until + FORGOTTEN)
+        let doubles = |fault: &&&Fault| match (fault.kind, fault.target) {
+            (Kind::Killed, Target::Server(_)) | (Kind::Stopped, Target::Worker(_)) => true,
+            (Kind::Killed | Kind::Stopped, _) => false,
+        };
+        faults.iter().filter(doubles).any(|fault| self.at >= fault.from && self.at <= fault.until + IN_TWO_HANDS)
     }
 
     /// Whether its answer asks for another try.
@@ -166,13 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn soon_after_a_killed_nats_server_is_back_a_message_may_be_in_two_hands() {
+    fn soon_after_a_killed_nats_server_or_a_stopped_worker_is_back_a_message_may_be_in_two_hands() {
         let start = Instant::now();
         let call = sent(start, 7000, End::Answered, 7010, 200);
         let may = |target, kind, until| call.may_be_repeated(&[&fault(start, target, kind, 1000, until)]);
         assert!(may(Target::Server(0), Kind::Killed, 3000));
         assert!(!may(Target::Server(0), Kind::Killed, 1500), "long ago");
-        assert!(!may(Target::Worker(0), Kind::Killed, 3000) && !may(Target::Server(0), Kind::Stopped, 3000));
+        assert!(may(Target::Worker(0), Kind::Stopped, 3000) && !may(Target::Worker(0), Kind::Killed, 3000));
+        assert!(!may(Target::Delivery(0), Kind::Stopped, 3000) && !may(Target::Server(0), Kind::Stopped, 3000));
     }
 
     #[test]

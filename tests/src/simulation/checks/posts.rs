@@ -51,6 +51,12 @@ impl Checks {
         self.webhook_ended(result, webhook);
     }
 
+    /// The broker had no room to remember what was delivered: a copy of the result is posted again.
+    pub(in super::super) fn not_remembered(&mut self, result: &JobResult) {
+        let ids: Vec<String> = (0..result.webhooks.len()).map(|webhook| result.event_id(webhook)).collect();
+        self.posts.retain(|post| !ids.contains(&post.id));
+    }
+
     /// A message was let go of for good, and with it all that was posted for it.
     pub(super) fn posts_are_done(&mut self, sequence: u64) {
         for post in self.posts.iter_mut().filter(|post| post.sequence == sequence) {
