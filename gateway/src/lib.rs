@@ -2,5 +2,6 @@
 
 pub mod http;
 pub mod jobs;
+pub mod letters;
 pub mod nats;
 pub mod problem;

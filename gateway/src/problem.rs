@@ -6,9 +6,10 @@
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 use sluice_shared::domain::submission::Fault;
-use sluice_shared::effects::{CancelError, SubmitError};
+use sluice_shared::effects::{CancelError, RetryError, SubmitError};
 
-use crate::jobs::{GetError, Refusal};
+use crate::jobs::{GetError, Refusal, ReplayError};
+use crate::letters::LetterError;
 
 /// Seconds after which a submission that was not taken is worth repeating.
 const AGAIN_SOON: u32 = 1;
@@ -130,6 +131,43 @@ impl From<&CancelError> for Problem {
             CancelError::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
             CancelError::Unknown => problem(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed").again_after(AGAIN_SOON),
             CancelError::Unreadable => problem(StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
+        }
+    }
+}
+
+impl From<&RetryError> for Problem {
+    fn from(error: &RetryError) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            RetryError::NotFound => problem(StatusCode::NOT_FOUND, "no_such_job"),
+            RetryError::NotFailed(_) => problem(StatusCode::CONFLICT, "not_failed"),
+            RetryError::BodyGone(_) => problem(StatusCode::CONFLICT, "body_gone"),
+            RetryError::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
+            RetryError::Unknown => problem(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed").again_after(AGAIN_SOON),
+            RetryError::Unreadable => problem(StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
+        }
+    }
+}
+
+impl From<&ReplayError> for Problem {
+    fn from(error: &ReplayError) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            ReplayError::Job(error) => error.into(),
+            ReplayError::NotEnded => problem(StatusCode::CONFLICT, "not_ended"),
+            ReplayError::NoSuchWebhook => problem(StatusCode::NOT_FOUND, "no_such_webhook"),
+            ReplayError::Unknown => problem(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed").again_after(AGAIN_SOON),
+        }
+    }
+}
+
+impl From<&LetterError> for Problem {
+    fn from(error: &LetterError) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            LetterError::NotFound => problem(StatusCode::NOT_FOUND, "no_such_letter"),
+            LetterError::NoWayBack(_) => problem(StatusCode::CONFLICT, "no_way_back"),
+            LetterError::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable").again_after(AGAIN_SOON),
         }
     }
 }

@@ -10,7 +10,7 @@ use sluice_shared::effects::{Cancelled, Receipt};
 use sluice_shared::telemetry::Via;
 
 use super::{Http, body, query};
-use crate::jobs::{GetError, JobBody, ReceiptBody, Refusal, counted};
+use crate::jobs::{GetError, JobBody, ReceiptBody, Refusal, ReplayError, counted};
 use crate::problem::Problem;
 
 /// The job that a path names.
@@ -62,6 +62,25 @@ pub(super) async fn cancel(State(http): State<Http>, Id(job): Id) -> Result<Resp
         Cancelled::Accepted(record) => (StatusCode::ACCEPTED, record),
     };
     Ok((status, Json(http.jobs.describe(&job, &record).await)).into_response())
+}
+
+pub(super) async fn retry(State(http): State<Http>, Id(job): Id) -> Result<Response, Problem> {
+    let jobs = http.jobs.clone();
+    let retried = http.to_its_end(async move { jobs.retry(&Tenant::default(), &job).await }).await?;
+    let receipt = retried.map_err(|error| Problem::from(&error))?;
+    Ok((StatusCode::ACCEPTED, Json(ReceiptBody::from(&receipt))).into_response())
+}
+
+pub(super) async fn replay(
+    State(http): State<Http>,
+    Path((job, number)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let job: JobId = job.parse().map_err(|_| Problem::from(GetError::NotFound))?;
+    let number = number.parse().map_err(|_| Problem::from(&ReplayError::NoSuchWebhook))?;
+    let jobs = http.jobs.clone();
+    let replayed = http.to_its_end(async move { jobs.replay(&Tenant::default(), &job, number).await }).await?;
+    replayed.map_err(|error| Problem::from(&error))?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 impl Http {

@@ -8,6 +8,7 @@ mod body;
 mod events;
 mod guard;
 mod jobs;
+mod letters;
 mod problem;
 mod query;
 mod server;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::jobs::Jobs;
+use crate::letters::Letters;
 use crate::problem::Problem;
 
 /// What every handler has at hand.
@@ -39,6 +41,12 @@ struct Http {
     stop: CancellationToken,
     /// What goes on although its client may have left.
     begun: TaskTracker,
+}
+
+impl Http {
+    fn letters(&self) -> Letters {
+        Letters::new(self.jobs.effects().clone())
+    }
 }
 
 /// Answers on this listener until told to stop. Then long polls and event streams end at once, and what else is in
@@ -79,6 +87,13 @@ fn api(http: Http) -> Router {
         .route("/v1/jobs/batch", post(batch::submit))
         .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
         .route("/v1/jobs/{id}/events", get(events::follow))
+        .route("/v1/jobs/{id}/retry", post(jobs::retry))
+        .route("/v1/jobs/{id}/webhooks/{number}/replay", post(jobs::replay))
+        .route("/v1/dead-letters", get(letters::list))
+        .route("/v1/dead-letters/redrive", post(letters::redrive_all))
+        .route("/v1/dead-letters/purge", post(letters::forget_all))
+        .route("/v1/dead-letters/{id}", get(letters::get).delete(letters::forget))
+        .route("/v1/dead-letters/{id}/redrive", post(letters::redrive))
         .with_state(http)
 }
 

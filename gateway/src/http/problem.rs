@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::jobs::{GetError, Refusal};
+use crate::letters::LetterError;
 use crate::problem::Problem;
 
 /// The media type of problem details.
@@ -28,6 +29,12 @@ impl From<Refusal> for Problem {
 
 impl From<GetError> for Problem {
     fn from(error: GetError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<LetterError> for Problem {
+    fn from(error: LetterError) -> Self {
         Self::from(&error)
     }
 }

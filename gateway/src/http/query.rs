@@ -9,13 +9,20 @@ use crate::problem::Problem;
 
 /// The value of the only name that is known here, if it is given.
 pub(super) fn only(known: &str, query: Option<&str>) -> Result<Option<String>, Problem> {
-    let mut found = None;
+    let [value] = each([known], query)?;
+    Ok(value)
+}
+
+/// The value of each name that is known here, where it is given.
+pub(super) fn each<const N: usize>(known: [&str; N], query: Option<&str>) -> Result<[Option<String>; N], Problem> {
+    let mut found = [const { None }; N];
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        if name != known {
-            return Err(bad(format!("there is no such query parameter here; there is `{known}`")));
-        }
-        if found.replace(value.into_owned()).is_some() {
-            return Err(bad(format!("`{known}` is given more than once")));
+        let Some(place) = known.iter().position(|known| *known == name) else {
+            let known = known.map(|known| format!("`{known}`")).join(", ");
+            return Err(bad(format!("there is no such query parameter here; there is {known}")));
+        };
+        if found[place].replace(value.into_owned()).is_some() {
+            return Err(bad(format!("`{name}` is given more than once")));
         }
     }
     Ok(found)
@@ -29,7 +36,8 @@ pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
         .ok_or_else(|| bad(format!("`{name}` must be a duration such as `30s`, `1m 30s` or `500ms`, or seconds")))
 }
 
-fn bad(detail: String) -> Problem {
+/// A query that is refused.
+pub(super) fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail)
 }
 

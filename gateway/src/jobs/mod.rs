@@ -7,6 +7,7 @@ mod follow;
 mod keep_events;
 mod place;
 mod read;
+mod replay;
 mod room;
 mod status;
 mod storage;
@@ -15,13 +16,14 @@ mod timeline;
 mod webhooks;
 
 use sluice_shared::domain::id::{JobId, Tenant};
-use sluice_shared::effects::{CancelError, Cancelled, Effects};
+use sluice_shared::effects::{CancelError, Cancelled, Effects, Receipt, RetryError};
 use tokio_util::sync::CancellationToken;
 
 pub use body::{BranchBody, BranchStatus, JobBody, LastBody, WebhookBody};
 pub use follow::{Follower, Next};
 pub use place::{NoPlace, Place};
 pub use read::GetError;
+pub use replay::ReplayError;
 pub use room::{Free, Room};
 pub use status::Status;
 pub use storage::{LOOK_EVERY, Storage};
@@ -62,6 +64,17 @@ impl Jobs {
     #[must_use]
     pub fn effects(&self) -> &Effects {
         &self.effects
+    }
+
+    /// Runs a failed job of this tenant again, under its key.
+    ///
+    /// # Errors
+    /// Where it has not failed, or the broker does not answer.
+    pub async fn retry(&self, tenant: &Tenant, job: &JobId) -> Result<Receipt, RetryError> {
+        if self.storage.is_full() {
+            return Err(RetryError::NoRoom);
+        }
+        self.effects.retry(tenant, job).await
     }
 
     /// Cancels a job of this tenant. What it answers with can be shown by `describe`.

@@ -220,6 +220,18 @@ impl WebhookState {
         }
     }
 
+    /// The state of one that is to be posted again from its first try, because somebody wants it; as it is where a try is
+    /// to come anyway. The one step back there is.
+    #[must_use]
+    pub fn posted_anew(&self, now: Millis) -> Self {
+        let last_error = match self {
+            Self::Untried | Self::Waiting { .. } => return self.clone(),
+            Self::Delivered { .. } => None,
+            Self::Dead { reason, .. } => Some(reason.clone()),
+        };
+        Self::Waiting { attempt: 1, next_at: now.after(SOONEST), last_error }
+    }
+
     fn last_error(&self) -> Option<String> {
         match self {
             Self::Waiting { last_error, .. } => last_error.clone(),
@@ -301,13 +313,28 @@ impl Deliveries {
                 *state = state.after(one, schedule);
             }
         }
+        next.counted(result)
+    }
+
+    fn counted(mut self, result: &JobResult) -> Self {
         let voted = result
             .webhooks
             .iter()
-            .zip(&next.webhooks)
+            .zip(&self.webhooks)
             .filter(|(webhook, state)| webhook.has_quorum_vote && matches!(state, WebhookState::Delivered { .. }));
-        next.quorum.reached = u16::try_from(voted.count()).unwrap_or(u16::MAX);
-        next
+        self.quorum.reached = u16::try_from(voted.count()).unwrap_or(u16::MAX);
+        self
+    }
+
+    /// The state when one webhook is to be posted again, the quorum counted anew.
+    #[must_use]
+    pub fn posted_anew(&self, webhook: usize, result: &JobResult, now: Millis) -> Self {
+        let mut next = self.clone();
+        next.webhooks.resize(result.webhooks.len(), WebhookState::Untried);
+        if let Some(state) = next.webhooks.get_mut(webhook) {
+            *state = state.posted_anew(now);
+        }
+        next.counted(result)
     }
 
     /// Whether every webhook has taken the outcome.

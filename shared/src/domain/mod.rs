@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod pace;
 pub mod payload;
 pub mod record;
+pub mod renew;
 pub mod result;
 pub mod retry;
 pub mod submission;

@@ -37,6 +37,15 @@ pub enum DeadKind {
 }
 
 impl DeadKind {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Webhook, Self::Submission, Self::Message, Self::Result];
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The token of its subject.
     #[must_use]
     pub fn as_str(self) -> &'static str {

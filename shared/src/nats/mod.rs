@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod guarded;
 pub mod hand_over;
 pub mod heads;
+pub mod letters;
 pub mod publish;
 pub mod pull;
 pub mod read;

@@ -7,10 +7,11 @@ use sluice_shared::clock::Millis;
 use sluice_shared::domain::decide::{self, Incoming, Kind, Known};
 use sluice_shared::domain::demand::{Demand, When};
 use sluice_shared::domain::fingerprint;
-use sluice_shared::domain::id::{BranchId, Destination, Incarnation, JobId, QueueName, Tenant, Token};
+use sluice_shared::domain::id::{Destination, Incarnation, JobId, QueueName, Tenant, Token};
 use sluice_shared::domain::job::{Contender, Job};
 use sluice_shared::domain::outcome::Status;
 use sluice_shared::domain::record::{Branch, BranchState, Record};
+use sluice_shared::domain::renew::renewed;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::effects::{Effects, JobMessage, NotDone, SubmitError};
 use sluice_shared::nats::bucket::Written;
@@ -115,7 +116,7 @@ impl Node {
         Ok(())
     }
 
-    /// A failed job gets a new life, once what is left of the old one is done.
+    /// `Effects::retry`.
     pub(super) async fn retry(&self, job: &JobId) -> Result<(), Failed> {
         let mine = Incarnation::from_random(self.world.chance.bits());
         for _ in 0..TRIES {
@@ -135,7 +136,7 @@ impl Node {
                 let demands = decide::decide(Known::Record(&old), last, self.now()).demands;
                 self.perform(job, &old, &demands, 0).await.map_err(|_| Failed::AskAgain)?;
             }
-            let next = anew(&old, mine.clone(), self.now());
+            let next = renewed(&old, mine.clone(), self.now());
             match self.write(job, &next, revision, SETTLED_TTL).await {
                 Ok(Written::At(_)) => return self.commit(job, &next).await.map_err(|_| Failed::AskAgain),
                 Ok(Written::Changed | Written::Unknown) => {}
@@ -184,26 +185,5 @@ fn branch(tenant: &Tenant, contender: &Contender, own: bool, starts_at: Millis) 
         started_at: own.then_some(starts_at),
         answers: 0,
         last: None,
-    }
-}
-
-/// The same job in a new life that begins now.
-fn anew(old: &Record, incarnation: Incarnation, now: Millis) -> Record {
-    let later = |at: Option<Millis>| at.map(|at| now.after(at.since(old.starts_at)));
-    let branches = old.numbered().map(|(number, branch)| {
-        let own = number == BranchId::OWN;
-        let state = if own { BranchState::Live { attempt: 1, due_at: now } } else { BranchState::Unstarted };
-        Branch { state, started_at: own.then_some(now), answers: 0, last: None, ..branch.clone() }
-    });
-    Record {
-        incarnation,
-        accepted_at: now,
-        starts_at: now,
-        branches: branches.collect(),
-        deadline_at: later(old.deadline_at),
-        overdue_at: later(old.overdue_at),
-        overdue: false,
-        outcome: None,
-        ..old.clone()
     }
 }

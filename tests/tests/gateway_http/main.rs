@@ -6,6 +6,7 @@ mod batch;
 mod cancel;
 mod events;
 mod get;
+mod letters;
 mod outage;
 mod rig;
 mod settle;

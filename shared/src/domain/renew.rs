@@ -1,0 +1,28 @@
+//! A job in a new life: the same request under the same key, from its beginning. Pure.
+
+use super::id::{BranchId, Incarnation};
+use super::record::{Branch, BranchState, Record};
+use crate::clock::Millis;
+
+/// The record of a job that has ended, as it is when the job begins again now. What is left of the old life points to another
+/// incarnation, and is dropped when it comes up.
+#[must_use]
+pub fn renewed(old: &Record, incarnation: Incarnation, now: Millis) -> Record {
+    let later = |at: Option<Millis>| at.map(|at| now.after(at.since(old.starts_at)));
+    let branches = old.numbered().map(|(number, branch)| {
+        let own = number == BranchId::OWN;
+        let state = if own { BranchState::Live { attempt: 1, due_at: now } } else { BranchState::Unstarted };
+        Branch { state, started_at: own.then_some(now), answers: 0, last: None, ..branch.clone() }
+    });
+    Record {
+        incarnation,
+        accepted_at: now,
+        starts_at: now,
+        branches: branches.collect(),
+        deadline_at: later(old.deadline_at),
+        overdue_at: later(old.overdue_at),
+        overdue: false,
+        outcome: None,
+        ..old.clone()
+    }
+}

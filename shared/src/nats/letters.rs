@@ -1,0 +1,89 @@
+//! Dead letters as they are looked at: listed by their place in the stream, read, forgotten.
+
+use bytes::Bytes;
+
+use super::batch::Shown;
+use super::dead::{AT, DeadKind, REASON};
+use super::read::ReadError;
+use super::{Nats, broker_error};
+use crate::clock::Millis;
+
+/// A dead letter.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Its place in the stream, which names it.
+    pub sequence: u64,
+    /// What it was.
+    pub kind: DeadKind,
+    /// Whose it was; `_` where nobody knows.
+    pub tenant: String,
+    /// What tells it from all others of this kind and tenant: subject tokens.
+    pub name: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// When.
+    pub at: Millis,
+    /// The thing itself.
+    pub payload: Bytes,
+}
+
+/// The letter may still be there.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the letter could not be removed: {0}")]
+pub struct NotForgotten(String);
+
+impl Nats {
+    /// At most `most` dead letters of one kind, or of all, at or after a place; fewer do not mean that there are no more, none
+    /// do. It reads whatever replica answers.
+    ///
+    /// # Errors
+    /// Where the broker does not answer or refuses.
+    pub async fn letters(&self, kind: Option<DeadKind>, from: u64, most: usize) -> Result<Vec<Letter>, ReadError> {
+        let filter = self.topology().dead(kind.map_or("*", DeadKind::as_str), "*", ">");
+        let shown = self.shown(&self.topology().dead_stream(), &filter, from, most).await?;
+        Ok(shown.iter().filter_map(|shown| self.letter_of(shown)).collect())
+    }
+
+    /// The dead letter at a place.
+    ///
+    /// # Errors
+    /// Where the broker does not answer or refuses.
+    pub async fn letter(&self, sequence: u64) -> Result<Option<Letter>, ReadError> {
+        let next = self.letters(None, sequence, 1).await?;
+        Ok(next.into_iter().find(|letter| letter.sequence == sequence))
+    }
+
+    /// Removes a dead letter. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// Where it may still be there.
+    pub async fn forget_letter(&self, letter: &Letter) -> Result<(), NotForgotten> {
+        let failed = |error: &dyn std::error::Error| NotForgotten(broker_error(error));
+        let stream = self.jetstream().get_stream_no_info(self.topology().dead_stream()).await;
+        let stream = stream.map_err(|error| failed(&error))?;
+        match stream.delete_message(letter.sequence).await {
+            Ok(_) => Ok(()),
+            Err(_) if matches!(self.letter(letter.sequence).await, Ok(None)) => Ok(()),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    fn letter_of(&self, shown: &Shown) -> Option<Letter> {
+        let rest = shown.subject.strip_prefix(self.prefix())?.strip_prefix(".dead.")?;
+        parse(rest, shown)
+    }
+}
+
+fn parse(rest: &str, shown: &Shown) -> Option<Letter> {
+    let mut tokens = rest.splitn(3, '.');
+    let (kind, tenant, name) = (tokens.next()?, tokens.next()?, tokens.next()?);
+    Some(Letter {
+        sequence: shown.sequence,
+        kind: DeadKind::parse(kind)?,
+        tenant: tenant.to_owned(),
+        name: name.to_owned(),
+        reason: shown.header(REASON).unwrap_or_default().to_owned(),
+        at: Millis(shown.header(AT).and_then(|at| at.parse().ok()).unwrap_or_default()),
+        payload: shown.payload.clone(),
+    })
+}
