@@ -32,6 +32,7 @@ fn limits(rate: f64, concurrency: u32) -> config::Gate {
         concurrency,
         horizon: Duration::from_millis(100),
         max_close: Duration::from_secs(3600),
+        presets: true,
         destinations: BTreeMap::new(),
     }
 }
