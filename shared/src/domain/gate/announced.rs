@@ -127,16 +127,22 @@ pub(super) fn apply(limits: Limits, base: Option<Interval>, state: &GateState, n
 }
 
 /// Takes in what an answer announced, of calls that may go at `otherwise` so far. `None` where it says nothing that is worth
-/// a write, or one was made within [`WRITTEN_AGAIN`]: the next answer says it again.
+/// a write, or one was made within [`WRITTEN_AGAIN`]: the next answer says it again. What is left of a window that began
+/// anew does not wait, for until it is known nothing holds the gate back.
 pub(super) fn learn(state: &GateState, otherwise: Interval, heard: &Heard, now: Nanos) -> Option<Vec<Announced>> {
     let written = state.announced.iter().map(|one| one.learned_at).max();
-    if written.is_some_and(|written| now < written.after(WRITTEN_AGAIN) && written < now.after(CLOCK_BOUND)) {
-        return None;
-    }
+    let recent = |written: Nanos| now < written.after(WRITTEN_AGAIN) && written < now.after(CLOCK_BOUND);
+    let too_soon = written.is_some_and(recent);
+    let began_anew = |new: &Announced| {
+        let ended = |known: &&Announced| known.same_limit(new) && !known.counts(now);
+        let long = |known: &Announced| Duration::from_nanos(known.window) >= WRITTEN_AGAIN;
+        state.announced.iter().find(ended).is_some_and(long)
+    };
     let in_flight = in_flight(state, now);
     let policies = heard.policies.iter().map(|policy| Announced::of_policy(policy, heard.sent_at, now));
     let budgets = heard.budgets.iter().filter_map(|budget| Announced::of_budget(budget, in_flight, heard.sent_at, now));
-    let news: Vec<Announced> = policies.chain(budgets).filter(|one| is_news(state, otherwise, one, now)).collect();
+    let news = policies.chain(budgets).filter(|one| !too_soon || began_anew(one));
+    let news: Vec<Announced> = news.filter(|one| is_news(state, otherwise, one, now)).collect();
     if news.is_empty() {
         return None;
     }
