@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Millis;
 use crate::domain::delivery::{Deliveries, Delivery, Quorum, WebhookState};
-use crate::domain::gate::{Closing, GateState, Interval, Learned, Lease, Nanos};
+use crate::domain::gate::{Announced, Backoff, Closing, GateState, Interval, Learned, Lease, Nanos};
 use crate::domain::id::{BranchId, Destination, GateName, Incarnation, QueueName, Tenant, Token};
 use crate::domain::job::{
     Body, Contender, ExecutionMode, Job, JsonText, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
@@ -244,8 +244,29 @@ fn golden_queues_and_gates() {
             arrival: Nanos(12),
             closing: Some(Closing { until: Nanos(13), consecutive: 2 }),
             learned: Some(learned),
+            announced: Vec::new(),
+            backoff: None,
             leases: [("worker".to_owned(), Lease { count: 5, until: Nanos(14) })].into(),
         },
+    );
+}
+
+#[test]
+fn golden_learned_limits() {
+    let announced = Announced {
+        source: "ratelimit".into(),
+        name: Some("default".into()),
+        left: true,
+        calls: 50,
+        window: 30_000_000_000,
+        sent_at: Nanos(15),
+        learned_at: Nanos(16),
+        expires_at: Nanos(17),
+    };
+    let backoff = Backoff { interval: Interval::of_nanos(18), at: Nanos(19), expires_at: Nanos(20) };
+    keeps_its_form(
+        "gate_learned",
+        &GateState { announced: vec![announced], backoff: Some(backoff), ..GateState::new(destination(), None) },
     );
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sluice_shared::clock;
 use sluice_shared::config;
-use sluice_shared::domain::gate::Pacing;
+use sluice_shared::domain::gate::{Heard, Pacing};
 use sluice_shared::domain::id::{Destination, GateName};
 use sluice_shared::topology::Topology;
 use sluice_tests::broker::TestBroker;
@@ -32,6 +32,7 @@ fn limits(rate: f64, concurrency: u32) -> config::Gate {
         concurrency,
         horizon: Duration::from_millis(100),
         max_close: Duration::from_secs(3600),
+        presets: true,
         destinations: BTreeMap::new(),
     }
 }
@@ -203,7 +204,8 @@ async fn what_one_worker_learns_counts_for_all() {
     let broker = TestBroker::start().await;
     let (one, other) = (worker(&broker, "a", limits(2.0, 64)).await, worker(&broker, "b", limits(2.0, 64)).await);
     let calls = Arc::new(Calls::default());
-    one.gate.learn(Pacing { rate: Some(200.0), source: "x-ezthrottle-rps".into(), ..Pacing::default() }).await;
+    let pacing = Pacing { rate: Some(200.0), source: "x-ezthrottle-rps".into(), ..Pacing::default() };
+    one.gate.learn(&Heard { pacing: Some(pacing), ..Heard::default() }).await;
     let began = Instant::now();
     let load = other.load(&calls, Duration::ZERO);
     calls.reach(100).await;

@@ -8,6 +8,7 @@ use sluice_shared::domain::classify::classify;
 use sluice_shared::domain::decide::Verdict;
 use sluice_shared::domain::demand::Then;
 use sluice_shared::domain::event::What;
+use sluice_shared::domain::gate::Nanos;
 use sluice_shared::domain::id::{BranchId, Destination};
 use sluice_shared::domain::job::Body;
 use sluice_shared::domain::outcome::{Answer, Class, Content, ErrorKind};
@@ -72,12 +73,14 @@ impl Attempt<'_> {
             Turn::Come(slot, seen) => (slot, seen),
             Turn::TooLate(seen) => {
                 let text = "the job was older than the maximum age when its turn came";
-                return Ok(self.judge(error(ErrorKind::Expired, text.to_owned()), seen, &hold).await);
+                return Ok(self.judge(error(ErrorKind::Expired, text.to_owned()), clock::nanos(), seen, &hold).await);
             }
             Turn::Over(then) => return Ok(Ended::NotMade(then)),
         };
         let Some(branch) = seen.record.branch(self.branch) else { return Ok(Ended::NotMade(Then::Ack)) };
-        let content = match self.outgoing(&seen.record, branch).await? {
+        let outgoing = self.outgoing(&seen.record, branch).await?;
+        let sent_at = clock::nanos();
+        let content = match outgoing {
             Err(unsendable) => unsendable,
             Ok(_) if !self.in_hand.is_kept(self.dispatcher.settings.ack_wait) => return Ok(Ended::Lost),
             Ok(outgoing) => tokio::select! {
@@ -87,7 +90,7 @@ impl Attempt<'_> {
             },
         };
         drop(slot);
-        Ok(self.judge(content, seen, &hold).await)
+        Ok(self.judge(content, sent_at, seen, &hold).await)
     }
 
     /// Waits for the slot; says what came first. What is told meanwhile is looked into to its end, whatever comes: a call
@@ -184,11 +187,15 @@ impl Attempt<'_> {
         content
     }
 
-    /// What the answer means: for the gate, which learns and closes by it, and for the branch.
-    async fn judge(&self, content: Content, seen: Seen, hold: &Hold) -> Ended {
+    /// What the answer to a call that was sent at `sent_at` means: for the gate, which learns and closes by it, and for the
+    /// branch.
+    async fn judge(&self, content: Content, sent_at: Nanos, seen: Seen, hold: &Hold) -> Ended {
         let now = clock::now();
         let closed_until = match &content {
-            Content::Response(response) => self.teach(hold, response.status, &Pace::read(&response.headers, now)).await,
+            Content::Response(response) => {
+                let pace = Pace::read(&response.headers, now);
+                self.teach(hold, response.status, pace, sent_at, now).await
+            }
             Content::Error { .. } => None,
         };
         let settings = &self.dispatcher.settings;
@@ -205,11 +212,17 @@ impl Attempt<'_> {
     }
 
     /// Lets the gate learn from an answer; says until when it is closed, where the answer closes it.
-    async fn teach(&self, hold: &Hold, status: u16, pace: &Pace) -> Option<clock::Millis> {
-        if let Some(pacing) = pace.pacing.clone() {
-            hold.gate().learn(pacing).await;
-        }
-        let until = match pace.closes(status) {
+    async fn teach(
+        &self,
+        hold: &Hold,
+        status: u16,
+        pace: Pace,
+        sent_at: Nanos,
+        now: clock::Millis,
+    ) -> Option<clock::Millis> {
+        let closes = pace.closes(status, now);
+        hold.gate().learn(&pace.heard(status, sent_at)).await;
+        let until = match closes {
             Closes::Not => return None,
             Closes::ForNow => None,
             Closes::Until(until) => Some(until),

@@ -64,7 +64,8 @@ impl Cast {
         for grace in [&mut config.worker.grace, &mut config.delivery.grace, &mut config.gateway.grace] {
             *grace = GRACE;
         }
-        let limit = DestinationGate { rate: Some(f64::from(ALLOWED)), burst: Some(1), concurrency: None };
+        let limit =
+            DestinationGate { rate: Some(f64::from(ALLOWED)), burst: Some(1), concurrency: None, ceiling: None };
         config.gate.destinations.insert(self.limited.address().to_string(), limit);
         config
     }

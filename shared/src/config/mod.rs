@@ -4,6 +4,7 @@
 //! Does not act on what it reads. Invariant: secrets are never shown, neither by `Debug` nor in errors.
 
 mod check;
+mod presets;
 mod sections;
 mod units;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use check::Faults;
+pub use presets::{PRESETS, Preset};
 pub use sections::{
     ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Topology,
     Worker,

@@ -163,12 +163,14 @@ pub struct Gate {
     /// The longest that one answer of a destination closes its gate.
     #[serde(with = "humantime_serde")]
     pub max_close: Duration,
+    /// Whether well-known APIs have the limits that they document, where they have no section of their own.
+    pub presets: bool,
     /// Destinations with limits of their own, by `host` or `host:port`.
     #[serde(default)]
     pub destinations: BTreeMap<String, DestinationGate>,
 }
 
-/// The limits of one destination; what is absent is as for all others.
+/// The limits of one destination; what is absent is as documented for a well-known API, else as for all others.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DestinationGate {
@@ -178,6 +180,8 @@ pub struct DestinationGate {
     pub burst: Option<u32>,
     /// Calls in flight, over all workers.
     pub concurrency: Option<u32>,
+    /// Whether limits that the destination announces can only lower these; they can where nothing is said.
+    pub ceiling: Option<bool>,
 }
 
 /// How long records are kept.

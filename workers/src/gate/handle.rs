@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sluice_shared::clock::{self, Millis};
-use sluice_shared::domain::gate::{self, GateState, Limits, Nanos, Pacing, RAMP, effective, learn};
+use sluice_shared::domain::gate::{self, GateState, Heard, Limits, Nanos, RAMP, effective, is_another_limit, learn};
 use sluice_shared::domain::id::{Destination, GateName};
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::bucket::Bucket;
@@ -154,11 +154,42 @@ impl Gate {
         known.unwrap_or(now.after(if written { Duration::ZERO } else { RAMP })).to_millis()
     }
 
-    /// Changes the limits for all workers by what an answer announced.
-    pub async fn learn(&self, pacing: impl Into<Pacing>) {
-        let pacing = pacing.into();
-        if !self.inner.shared.change(|state, now| learn(state, &pacing, now)).await {
-            tracing::warn!(gate = %self.inner.shared.name, "a learned limit could not be written");
+    /// Changes the limits for all workers by what an answer said; most answers say nothing new and cost no write.
+    pub async fn learn(&self, heard: &Heard) {
+        if heard.is_silent() {
+            return;
+        }
+        let (gate, configured) = (&self.inner.shared, self.inner.configured);
+        let before = gate.known().state;
+        // What is known after the change may be more than this answer brought: it is told once in this process.
+        let learned = AtomicBool::new(false);
+        let change = |state: &GateState, now| {
+            let changed = learn(state, configured, heard, now);
+            learned.fetch_or(changed.is_some(), Ordering::Relaxed);
+            changed
+        };
+        if !gate.change(change).await {
+            tracing::warn!(gate = %gate.name, "a learned limit could not be written");
+            return;
+        }
+        if learned.into_inner() {
+            self.tell(&before);
+        }
+    }
+
+    /// Tells people of another limit. Of names that destinations give their limits nothing is said: they may be keys.
+    fn tell(&self, before: &GateState) {
+        let (state, now) = (self.inner.shared.known().state, clock::nanos());
+        let limits = effective(self.inner.configured, &state, now);
+        let seconds = limits.interval.duration().as_secs_f64();
+        let mut sources: Vec<&str> = state.learned.iter().map(|learned| learned.source.as_str()).collect();
+        sources.extend(state.announced.iter().filter(|one| now < one.expires_at).map(|one| one.source.as_str()));
+        sources.extend(state.backoff.filter(|backoff| now < backoff.expires_at).map(|_| "429"));
+        let (gate, sources) = (&self.inner.shared.name, sources.join(", "));
+        if is_another_limit(before, &state) {
+            tracing::info!(%gate, seconds_between_calls = seconds, concurrency = limits.concurrency, %sources, "a gate learned a limit");
+        } else {
+            tracing::debug!(%gate, seconds_between_calls = seconds, %sources, "a gate learned what is left of a limit");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_shared::config;
+use sluice_shared::config::{self, Preset};
 use sluice_shared::domain::gate::{Interval, Limits};
 use sluice_shared::domain::id::Destination;
 
@@ -19,19 +19,29 @@ impl From<config::Gate> for GateSettings {
 }
 
 impl GateSettings {
-    /// The limits of a destination: its own, by `host:port` or else by `host`, filled up with those of all others.
+    /// The limits of a destination: its own, by `host:port` or else by `host`, filled up with what is documented of a
+    /// well-known API, and with those of all others.
+    ///
+    /// Announced limits can only lower what was said for this destination, unless that says that they count in its place;
+    /// what holds for all others is a guess that they replace.
     #[must_use]
     pub fn limits(&self, destination: &Destination) -> Limits {
         let name = destination.as_str();
         let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
         let own = self.config.destinations.get(name).or_else(|| self.config.destinations.get(host));
+        let preset = Preset::of(name).filter(|_| self.config.presets);
+        let documented = |preset: &Preset| preset.ceiling && preset.calls.is_some();
         // The configuration refuses a rate that is no rate.
-        let rate = own.and_then(|own| own.rate).unwrap_or(self.config.rate);
+        let rate = own.and_then(|own| own.rate).or(preset.and_then(Preset::rate)).unwrap_or(self.config.rate);
+        let burst = own.and_then(|own| own.burst).or(preset.and_then(|preset| preset.burst));
+        let concurrency = own.and_then(|own| own.concurrency).or(preset.and_then(|preset| preset.concurrency));
+        let said = own.and_then(|own| own.ceiling.or(own.rate.map(|_| true)));
+        let ceiling = said.or(preset.map(documented)).unwrap_or(own.is_some());
         Limits {
             interval: Interval::of_rate(rate).unwrap_or(Interval::SLOWEST),
-            burst: own.and_then(|own| own.burst).unwrap_or(self.config.burst).max(1),
-            concurrency: own.and_then(|own| own.concurrency).unwrap_or(self.config.concurrency).max(1),
-            ceiling: own.is_some(),
+            burst: burst.unwrap_or(self.config.burst).max(1),
+            concurrency: concurrency.unwrap_or(self.config.concurrency).max(1),
+            ceiling,
         }
     }
 
@@ -45,5 +55,47 @@ impl GateSettings {
     #[must_use]
     pub fn max_close(&self) -> Duration {
         self.config.max_close
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+    use sluice_shared::config::Config;
+
+    use super::*;
+
+    fn limits(toml: &str, destination: &str) -> Limits {
+        let settings = GateSettings::from(Config::from_toml(toml).unwrap().gate);
+        settings.limits(&Destination::of(&format!("https://{destination}/").parse().unwrap()).unwrap())
+    }
+
+    fn of(rate: f64, ceiling: bool) -> Limits {
+        Limits { interval: Interval::of_rate(rate).unwrap(), burst: 1, concurrency: 64, ceiling }
+    }
+
+    #[test]
+    fn an_unknown_destination_has_a_guess_and_a_well_known_api_what_it_documents() {
+        assert_eq!(limits("", "a.example"), of(2.0, false));
+        assert_eq!(limits("", "api.notion.com"), of(3.0, true));
+        assert_eq!(limits("gate.presets = false", "api.notion.com"), of(2.0, false));
+        // A port of its own is another server.
+        assert_eq!(limits("", "api.notion.com:8443"), of(2.0, false));
+        // No number is documented: what is announced replaces the guess.
+        assert_eq!(limits("", "api.openai.com"), of(2.0, false));
+    }
+
+    #[test]
+    fn a_section_of_its_own_comes_first_key_by_key() {
+        let own = |key| format!("[gate.destinations.\"api.notion.com\"]\n{key}");
+        assert_eq!(limits(&own("rate = 9.0"), "api.notion.com"), of(9.0, true));
+        assert_eq!(limits(&own("burst = 4"), "api.notion.com"), Limits { burst: 4, ..of(3.0, true) });
+        assert_eq!(limits(&own("ceiling = false"), "api.notion.com"), of(3.0, false));
+        let unknown = "[gate.destinations.\"a.example\"]\nburst = 4";
+        assert_eq!(limits(unknown, "a.example"), Limits { burst: 4, ..of(2.0, true) });
+        let openai = |key| format!("[gate.destinations.\"api.openai.com\"]\n{key}");
+        assert_eq!(limits(&openai("burst = 4"), "api.openai.com"), Limits { burst: 4, ..of(2.0, false) });
+        assert_eq!(limits(&openai("rate = 9.0"), "api.openai.com"), of(9.0, true));
     }
 }

@@ -1,10 +1,12 @@
-//! Limits: what the configuration says, what the destination announced, and what counts.
+//! Limits: what the configuration says, what was learned from the destination, and what counts.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::state::{GateState, Learned, Nanos};
+use super::{announced, backoff};
+use crate::domain::pace::{Budget, Policy};
 
 /// The time from one call to the next at the full rate, in nanoseconds, at least one. Rounded up: a rate is never
 /// exceeded by rounding.
@@ -32,6 +34,18 @@ impl Interval {
         Some(Self(if too_short { nanos + 1 } else { nanos }))
     }
 
+    /// So many nanoseconds, from one of them to a day.
+    #[must_use]
+    pub fn of_nanos(nanos: u64) -> Self {
+        Self(nanos.clamp(1, SLOWEST))
+    }
+
+    /// The even share of each of so many calls in a window of so many nanoseconds.
+    #[must_use]
+    pub fn of_share(window: u64, calls: u64) -> Self {
+        Self::of_nanos(window.div_ceil(calls.max(1)))
+    }
+
     /// In nanoseconds.
     #[must_use]
     pub fn nanos(self) -> u64 {
@@ -54,11 +68,11 @@ pub struct Limits {
     pub burst: u32,
     /// Calls in flight, over all workers, at least 1.
     pub concurrency: u32,
-    /// Whether these were configured for this destination: then what is learned can only be lower.
+    /// Whether what is learned can only be lower: these were said for this destination, and not that they are a guess.
     pub ceiling: bool,
 }
 
-/// What an answer says about limits.
+/// How fast a destination wants to be called, said outright.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pacing {
     /// Calls a second.
@@ -71,23 +85,88 @@ pub struct Pacing {
     pub valid_for: Option<Duration>,
 }
 
-/// The limits that count now: a learned value replaces a default and lowers a ceiling.
-#[must_use]
-pub fn effective(limits: Limits, state: &GateState, now: Nanos) -> Limits {
-    let counts = |learned: &&Learned| learned.expires_at.is_none_or(|end| now < end);
-    let Some(learned) = state.learned.as_ref().filter(counts) else { return limits };
-    let slower = |interval: Interval| if limits.ceiling { interval.max(limits.interval) } else { interval };
-    let fewer = |calls: u32| if limits.ceiling { calls.min(limits.concurrency) } else { calls };
-    Limits {
-        interval: learned.interval.map_or(limits.interval, slower),
-        concurrency: learned.concurrency.map_or(limits.concurrency, fewer).max(1),
-        ..limits
+/// All that a gate learns from one answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// When the call was sent.
+    pub sent_at: Nanos,
+    /// Whether it was refused for coming too soon.
+    pub refused: bool,
+    /// What was said outright.
+    pub pacing: Option<Pacing>,
+    /// So many calls in any window.
+    pub policies: Vec<Policy>,
+    /// So many calls left.
+    pub budgets: Vec<Budget>,
+}
+
+impl Heard {
+    /// Whether it says nothing at all: then there is nothing to be learned.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.refused && self.announces_nothing()
+    }
+
+    fn announces_nothing(&self) -> bool {
+        let tells = |budget: &Budget| budget.remaining.is_some() && budget.reset.is_some();
+        self.pacing.is_none() && self.policies.is_empty() && !self.budgets.iter().any(tells)
     }
 }
 
-/// Takes in what an answer said. `None` where it changes nothing: no write is needed. What it does not speak of stays.
+/// The limits that count now: what is learned replaces a default and lowers a ceiling.
 #[must_use]
-pub fn learn(state: &GateState, pacing: &Pacing, now: Nanos) -> Option<GateState> {
+pub fn effective(limits: Limits, state: &GateState, now: Nanos) -> Limits {
+    let without = unrefused(limits, state, now);
+    Limits { interval: backoff::apply(without.interval, state, now), ..without }
+}
+
+/// The limits that would count if nothing had been refused.
+fn unrefused(limits: Limits, state: &GateState, now: Nanos) -> Limits {
+    let counts = |learned: &&Learned| learned.expires_at.is_none_or(|end| now < end);
+    let learned = state.learned.as_ref().filter(counts);
+    let fewer = |calls: u32| if limits.ceiling { calls.min(limits.concurrency) } else { calls };
+    let concurrency = learned.and_then(|learned| learned.concurrency).map_or(limits.concurrency, fewer).max(1);
+    let limits = Limits { concurrency, ..limits };
+    announced::apply(limits, learned.and_then(|learned| learned.interval), state, now)
+}
+
+/// Takes in what an answer said. `None` where it changes too little to be worth a write. What it does not speak of stays.
+#[must_use]
+pub fn learn(state: &GateState, limits: Limits, heard: &Heard, now: Nanos) -> Option<GateState> {
+    let outright = heard.pacing.as_ref().and_then(|pacing| outright(state, pacing, now));
+    let otherwise = unrefused(limits, state, now).interval;
+    let announced = announced::learn(state, otherwise, heard, now);
+    let unannounced = heard.refused && heard.announces_nothing();
+    let backoff = unannounced.then(|| backoff::refused(state, otherwise, heard.sent_at, now)).flatten();
+    if outright.is_none() && announced.is_none() && backoff.is_none() {
+        return None;
+    }
+    Some(GateState {
+        learned: outright.or_else(|| state.learned.clone()),
+        announced: announced.unwrap_or_else(|| state.announced.clone()),
+        backoff: backoff.or(state.backoff),
+        ..state.clone()
+    })
+}
+
+/// Whether what was learned is worth telling people: another limit, another rate that was said or found out. Not what is
+/// left of one, which changes all the time.
+#[must_use]
+pub fn is_another_limit(before: &GateState, after: &GateState) -> bool {
+    let limits = |state: &GateState| {
+        let of_one = |one: &super::Announced| {
+            (one.source.clone(), one.name.clone(), (!one.left).then_some((one.calls, one.window)))
+        };
+        let mut all: Vec<_> = state.announced.iter().map(of_one).collect();
+        all.sort();
+        all
+    };
+    let said = |state: &GateState| state.learned.as_ref().map(|learned| (learned.interval, learned.concurrency));
+    (said(before), before.backoff, limits(before)) != (said(after), after.backoff, limits(after))
+}
+
+/// What was said outright, where it is not known.
+fn outright(state: &GateState, pacing: &Pacing, now: Nanos) -> Option<Learned> {
     let known = state.learned.as_ref().filter(|known| known.expires_at.is_none_or(|end| now < end));
     let interval = pacing.rate.and_then(Interval::of_rate);
     let concurrency = pacing.concurrency.filter(|calls| *calls > 0);
@@ -110,5 +189,5 @@ pub fn learn(state: &GateState, pacing: &Pacing, now: Nanos) -> Option<GateState
         };
         fresh && known.interval == learned.interval && known.concurrency == learned.concurrency
     });
-    (!same).then(|| GateState { learned: Some(learned), ..state.clone() })
+    (!same).then_some(learned)
 }

@@ -6,7 +6,11 @@
 //!
 //! Times are nanoseconds since the epoch by the broker's clock.
 
+mod announced;
+mod backoff;
 mod closing;
+#[cfg(test)]
+mod learning_tests;
 mod lease;
 mod limits;
 mod reserve;
@@ -14,8 +18,10 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use announced::{Announced, WRITTEN_AGAIN};
+pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
 pub use closing::{RAMP, close};
 pub use lease::{LEASE, in_flight, lease, next_expiry, restate};
-pub use limits::{Interval, Limits, Pacing, effective, learn};
+pub use limits::{Heard, Interval, Limits, Pacing, effective, is_another_limit, learn};
 pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};

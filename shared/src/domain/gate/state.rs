@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::announced::Announced;
+use super::backoff::Backoff;
 use super::limits::Interval;
 use crate::clock::Millis;
 use crate::domain::id::Destination;
@@ -60,9 +62,15 @@ pub struct GateState {
     /// The last closing, also when it is over.
     #[serde(default)]
     pub closing: Option<Closing>,
-    /// Limits that the destination announced.
+    /// Limits that the destination said outright.
     #[serde(default)]
     pub learned: Option<Learned>,
+    /// Limits that it announces, and what is left of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub announced: Vec<Announced>,
+    /// The rate that was found out because it refused calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
     /// Calls in flight of each worker.
     #[serde(default)]
     pub leases: BTreeMap<String, Lease>,
@@ -77,7 +85,7 @@ pub struct Closing {
     pub consecutive: u32,
 }
 
-/// Limits that a destination announced.
+/// Limits that a destination said outright.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Learned {
     /// From one call to the next.
@@ -108,7 +116,16 @@ impl GateState {
     /// A gate that nothing has gone through yet.
     #[must_use]
     pub fn new(destination: Destination, account: Option<String>) -> Self {
-        Self { destination, account, arrival: Nanos(0), closing: None, learned: None, leases: BTreeMap::new() }
+        Self {
+            destination,
+            account,
+            arrival: Nanos(0),
+            closing: None,
+            learned: None,
+            announced: Vec::new(),
+            backoff: None,
+            leases: BTreeMap::new(),
+        }
     }
 
     /// Until when the gate is closed, if it is now.

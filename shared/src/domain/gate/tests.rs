@@ -223,13 +223,14 @@ fn a_slot_needs_a_lease_and_a_lease_without_a_slot_is_given_back() {
 fn a_learned_limit_replaces_a_default_lowers_a_ceiling_and_expires() {
     let valid_for = Some(Duration::from_secs(60));
     let pacing = Pacing { rate: Some(10.0), concurrency: None, source: "x-ezthrottle-rps".into(), valid_for };
-    let state = learn(&fresh(), &pacing, NOW).unwrap();
-    assert_eq!(learn(&state, &pacing, NOW), None);
+    let heard = Heard { pacing: Some(pacing), ..Heard::default() };
     let (default, configured) = (limits(2.0, 1, 64), Limits { ceiling: true, ..limits(2.0, 1, 64) });
+    let state = learn(&fresh(), default, &heard, NOW).unwrap();
+    assert_eq!(learn(&state, default, &heard, NOW), None);
     assert_eq!(effective(default, &state, NOW).interval.nanos(), SECOND / 10);
     assert_eq!(effective(configured, &state, NOW), configured);
     assert_eq!(effective(default, &state, NOW.after(Duration::from_secs(60))), default);
-    assert_eq!(learn(&fresh(), &Pacing::default(), NOW), None);
+    assert_eq!(learn(&fresh(), default, &Heard::default(), NOW), None);
 }
 
 #[test]
