@@ -7,7 +7,7 @@ use sluice_shared::domain::id::QueueName;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
 use sluice_shared::queues::QueueEntry;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
@@ -15,7 +15,9 @@ use crate::gate::{GateSet, Hold};
 
 /// How long a pull stands.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How soon a message comes back that came when the worker had its hands full.
+/// How long a place is kept for each message that was asked for: those that wait in the queue come at once.
+const KEPT: Duration = Duration::from_millis(20);
+/// How long a message that comes later waits for a place, and how soon it comes back where there is none.
 const HANDS_FULL: Duration = Duration::from_millis(200);
 
 /// How soon a consumer that could not be made is tried again.
@@ -69,9 +71,9 @@ impl Pull {
         };
         let mut wanted = 1;
         loop {
-            let mut holds = tokio::select! {
+            let (mut holds, mut kept) = tokio::select! {
                 () = self.stop.cancelled() => return End::Stopped,
-                holds = self.room(wanted) => holds,
+                room = self.room(wanted) => room,
             };
             let asked = holds.len();
             if puller.request(asked, EXPIRES).await.is_err() {
@@ -85,9 +87,14 @@ impl Pull {
                         return End::Stopped;
                     }
                     pulled = puller.next() => pulled,
+                    // The queue was empty: what comes later finds a place then.
+                    () = tokio::time::sleep(KEPT), if kept.is_some() => {
+                        kept = None;
+                        continue;
+                    }
                 };
                 match pulled {
-                    Pulled::Message(message) => self.take_on(*message, holds.pop()).await,
+                    Pulled::Message(message) => self.take_on(*message, holds.pop(), &mut kept).await,
                     Pulled::Over => break,
                     Pulled::Gone => return End::Gone,
                     Pulled::Lost => return End::Lost,
@@ -98,22 +105,35 @@ impl Pull {
         }
     }
 
-    /// Room for messages: at the gates, and in the worker's hands.
-    async fn room(&self, wanted: usize) -> Vec<Hold> {
-        let places = loop {
-            match self.places.available_permits() {
-                // Somebody gives a place back sooner or later; nothing is kept, for what comes may be another queue's.
-                0 => drop(self.places.acquire().await),
-                free => break free,
-            }
-        };
-        self.gates.admit(wanted.min(places)).await
+    /// Room for messages: at the gates, and in the worker's hands. Places are kept for what is asked for, or many queues
+    /// together would be handed more than there are.
+    async fn room(&self, wanted: usize) -> (Vec<Hold>, Option<OwnedSemaphorePermit>) {
+        let mut holds = self.gates.admit(wanted).await;
+        let mut kept = Arc::clone(&self.places).acquire_owned().await.ok();
+        let more = holds.len().saturating_sub(1).min(self.places.available_permits());
+        let more = u32::try_from(more).ok().filter(|more| *more > 0);
+        let more = more.and_then(|more| Arc::clone(&self.places).try_acquire_many_owned(more).ok());
+        if let (Some(kept), Some(more)) = (&mut kept, more) {
+            kept.merge(more);
+        }
+        holds.truncate(kept.as_ref().map_or(1, OwnedSemaphorePermit::num_permits));
+        (holds, kept)
     }
 
-    async fn take_on(&self, message: InHand, hold: Option<Hold>) {
-        match (Arc::clone(&self.places).try_acquire_owned(), hold) {
-            (Ok(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
-            (Ok(_) | Err(_), _) => message.nak(Some(HANDS_FULL)).await,
+    async fn take_on(&self, message: InHand, hold: Option<Hold>, kept: &mut Option<OwnedSemaphorePermit>) {
+        let place = match kept.as_mut().and_then(|kept| kept.split(1)) {
+            Some(place) => Some(place),
+            None => tokio::time::timeout(HANDS_FULL, Arc::clone(&self.places).acquire_owned())
+                .await
+                .ok()
+                .and_then(Result::ok),
+        };
+        if kept.as_ref().is_some_and(|kept| kept.num_permits() == 0) {
+            *kept = None;
+        }
+        match (place, hold) {
+            (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
+            (Some(_) | None, _) => message.nak(Some(HANDS_FULL)).await,
         }
     }
 

@@ -129,7 +129,7 @@ impl Stage {
         let settings = topology.settings();
         let mut streams: Vec<(&str, String)> = vec![
             ("results", topology.results_stream()),
-            ("deliveries", topology.deliveries_stream()),
+            ("retries", topology.deliveries_stream()),
             ("deliveries", bucket(&topology.deliveries_bucket())),
             ("submissions", topology.submit_stream()),
             ("events", topology.events_stream()),

@@ -24,7 +24,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
-    /// The job is stored and will be run.
+    /// The job is stored and will be run. Told from the record alone: no message says so.
     Accepted,
     /// A fallback contends from now on.
     Started {

@@ -9,7 +9,6 @@ use super::caps::Caps;
 use super::{Effects, NotDone};
 use crate::clock::{self, Millis};
 use crate::domain::decide;
-use crate::domain::event::What;
 use crate::domain::fingerprint;
 use crate::domain::id::{BranchId, Incarnation, JobId, Tenant};
 use crate::domain::job::{Body, Contender, Job};
@@ -117,8 +116,6 @@ impl Effects {
             self.store_bodies(&job, &mut record).await?;
             match self.records.create(&job, &record).await {
                 Ok(Written::At(_)) => {
-                    // Before the work is published, so that no worker's event comes first.
-                    self.tell(&record.tenant, &job, &record.incarnation, now, What::Accepted).await;
                     self.commit(&job, &record).await.map_err(|e| of_demand(e, &unknown))?;
                     return Ok(Receipt { job, duplicate: false, record: Box::new(record) });
                 }

@@ -120,8 +120,7 @@ impl Actor {
     /// One swap for all who wait.
     async fn reserve(&mut self, gate: &Arc<Inner>, state: &GateState, revision: u64, limits: Limits) -> Instant {
         let (context, horizon) = (&gate.context, gate.context.settings.horizon());
-        // Slots begin when the swap will be answered: none of them is late then.
-        let now = clock::nanos().after(self.latency.min(horizon / 2));
+        let now = self.beginning(clock::nanos(), state, limits, horizon);
         let held = gate.held().saturating_add(count(self.spare.len()));
         let want = count(self.waiters.len()).saturating_add(self.ahead(limits));
         let Taken { state: next, slots, short } =
@@ -158,6 +157,13 @@ impl Actor {
                 Instant::now() + jitter(TROUBLE)
             }
         }
+    }
+
+    /// Slots begin when the swap will be answered: none of them is late then. A single call at an idle gate waits for nothing:
+    /// it comes late for its slot by what the swap takes, which is less than a timer's precision.
+    fn beginning(&self, now: Nanos, state: &GateState, limits: Limits, horizon: Duration) -> Nanos {
+        let alone = self.waiters.len() == 1 && next_slot(state, limits, now) <= now;
+        if alone { now } else { now.after(self.latency.min(horizon / 2)) }
     }
 
     /// Slots beyond those who wait: none below a thousand a second.

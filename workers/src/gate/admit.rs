@@ -134,7 +134,10 @@ impl Hold {
             let reserved = join_all(self.set.gates.iter().map(Gate::reserve)).await;
             let permits = reserved.into_iter().collect::<Result<Vec<_>, Closed>>()?;
             let at = permits.iter().map(|permit| permit.at).max().unwrap_or_else(Instant::now);
-            sleep_until(at).await;
+            // A timer rounds up to a millisecond, also where its time has come.
+            if at > Instant::now() {
+                sleep_until(at).await;
+            }
             for gate in self.set.gates.iter() {
                 let now = clock::nanos();
                 if let Some(until) = gate.inner.shared.known().state.closed(now).map(Nanos::to_millis) {
