@@ -73,7 +73,7 @@ pub struct Pacing {
 
 /// The limits that count now: a learned value replaces a default and lowers a ceiling.
 #[must_use]
-pub fn effective(limits: Limits, state: &GateState, now: Nanos) -> Limits {
+pub(super) fn effective(limits: Limits, state: &GateState, now: Nanos) -> Limits {
     let counts = |learned: &&Learned| learned.expires_at.is_none_or(|end| now < end);
     let Some(learned) = state.learned.as_ref().filter(counts) else { return limits };
     let slower = |interval: Interval| if limits.ceiling { interval.max(limits.interval) } else { interval };

@@ -9,6 +9,9 @@
 mod closing;
 mod lease;
 mod limits;
+mod operator;
+#[cfg(test)]
+mod operator_tests;
 mod reserve;
 mod state;
 #[cfg(test)]
@@ -16,6 +19,7 @@ mod tests;
 
 pub use closing::{RAMP, close};
 pub use lease::{LEASE, in_flight, lease, next_expiry, restate};
-pub use limits::{Interval, Limits, Pacing, effective, learn};
+pub use limits::{Interval, Limits, Pacing, learn};
+pub use operator::{Adjustment, Operator, Setting, Source, Sources, adjust, effective, sources};
 pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};

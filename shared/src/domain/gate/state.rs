@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Interval;
+use super::operator::Operator;
 use crate::clock::Millis;
 use crate::domain::id::Destination;
 
@@ -63,6 +64,9 @@ pub struct GateState {
     /// Limits that the destination announced.
     #[serde(default)]
     pub learned: Option<Learned>,
+    /// Limits that an operator set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
     /// Calls in flight of each worker.
     #[serde(default)]
     pub leases: BTreeMap<String, Lease>,
@@ -108,7 +112,8 @@ impl GateState {
     /// A gate that nothing has gone through yet.
     #[must_use]
     pub fn new(destination: Destination, account: Option<String>) -> Self {
-        Self { destination, account, arrival: Nanos(0), closing: None, learned: None, leases: BTreeMap::new() }
+        let (arrival, leases) = (Nanos(0), BTreeMap::new());
+        Self { destination, account, arrival, closing: None, learned: None, operator: None, leases }
     }
 
     /// Until when the gate is closed, if it is now.
