@@ -1,6 +1,7 @@
-//! The door of Sluice: what can be done with jobs, over HTTP and over NATS.
+//! The door of Sluice: what can be done with jobs and queues, over HTTP and over NATS.
 
 pub mod http;
 pub mod jobs;
 pub mod nats;
 pub mod problem;
+pub mod queues;

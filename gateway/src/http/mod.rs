@@ -10,6 +10,7 @@ mod guard;
 mod jobs;
 mod problem;
 mod query;
+mod queues;
 mod server;
 
 use std::io;
@@ -79,6 +80,11 @@ fn api(http: Http) -> Router {
         .route("/v1/jobs/batch", post(batch::submit))
         .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
         .route("/v1/jobs/{id}/events", get(events::follow))
+        .route("/v1/queues", get(queues::list))
+        .route("/v1/queues/{queue}", get(queues::get).patch(queues::adjust))
+        .route("/v1/queues/{queue}/pause", post(queues::pause))
+        .route("/v1/queues/{queue}/resume", post(queues::resume))
+        .route("/v1/queues/{queue}/purge", post(queues::purge))
         .with_state(http)
 }
 
