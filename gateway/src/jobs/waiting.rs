@@ -11,10 +11,9 @@ use sluice_shared::clock::Millis;
 use sluice_shared::domain::gate::{GateState, Limits, Nanos, effective, in_flight, next_slot, reserve};
 use sluice_shared::domain::id::QueueName;
 
-/// Calls whose slots are reckoned one by one; beyond, each is an interval later.
-const ONE_BY_ONE: u32 = 1_000;
-/// Farther ahead nobody reckons.
-const FAR: Duration = Duration::from_secs(366 * 86_400);
+/// Slots that are reckoned one by one: so many, and those of so long after the gate opens. That is longer than it opens gently,
+/// and less than how far ahead a gate believes its own arrival time. Beyond, each is an interval later.
+const ONE_BY_ONE: (u32, Duration) = (1_000, Duration::from_secs(8));
 
 /// Why a branch waits, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -96,10 +95,11 @@ impl Before {
     /// When the call at this place may start, if nobody else takes a slot.
     fn slot(&self, place: u64, now: Nanos) -> Nanos {
         let limits = effective(self.configured, &self.state, now);
-        let reckoned = u32::try_from(place).unwrap_or(u32::MAX).clamp(1, ONE_BY_ONE);
-        let (_, slots) = reserve(self.state.clone(), limits, now, reckoned, FAR);
+        let most = u32::try_from(place).unwrap_or(u32::MAX).clamp(1, ONE_BY_ONE.0);
+        let opens_in = self.state.closed(now).map_or(Duration::ZERO, |until| until.since(now));
+        let (_, slots) = reserve(self.state.clone(), limits, now, most, opens_in + ONE_BY_ONE.1);
         let last = slots.last().copied().unwrap_or_else(|| next_slot(&self.state, limits, now));
-        let beyond = place.saturating_sub(u64::from(reckoned));
+        let beyond = place.saturating_sub(u64::try_from(slots.len().max(1)).unwrap_or(u64::MAX));
         last.after(Duration::from_nanos(limits.interval.nanos().saturating_mul(beyond)))
     }
 
