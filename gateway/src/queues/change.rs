@@ -56,6 +56,7 @@ impl Queues {
     /// # Errors
     /// Where there is no such queue, or the broker does not answer.
     pub async fn pause(&self, name: &QueueName, paused: bool) -> Result<QueueBody, QueueError> {
+        self.entry(name).await?;
         let written = self.jobs.effects().queues().pause(name, paused, clock::now()).await?;
         let entry = written.ok_or(QueueError::NotFound)?;
         tracing::info!(queue = %name, paused, "an operator paused or resumed a queue");

@@ -75,8 +75,12 @@ impl Queues {
     }
 
     pub(super) async fn entry(&self, name: &QueueName) -> Result<QueueEntry, QueueError> {
-        let entry = self.jobs.effects().queues().bucket().get(name.as_str()).await?;
-        entry.map(|entry| entry.value).ok_or(QueueError::NotFound)
+        match self.jobs.effects().queues().bucket().get(name.as_str()).await {
+            Ok(entry) => entry.map(|entry| entry.value).ok_or(QueueError::NotFound),
+            // An entry of another kind is no queue, as for those who watch.
+            Err(BucketError::Unreadable { .. }) => Err(QueueError::NotFound),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn nats(&self) -> &Nats {

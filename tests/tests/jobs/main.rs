@@ -5,4 +5,5 @@ mod calls;
 mod endings;
 mod follow_ups;
 mod limits;
+mod queues;
 mod retries;
