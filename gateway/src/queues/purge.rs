@@ -62,8 +62,6 @@ struct Walk<'a> {
     queue: &'a QueueName,
     tenant: &'a Tenant,
     stream: String,
-    /// No worker was given a message above this sequence.
-    given_to: u64,
 }
 
 impl Queues {
@@ -76,8 +74,7 @@ impl Queues {
         let entry = self.entry(queue).await?;
         let topology = self.nats().topology();
         let (stream, filter) = (topology.jobs_stream(entry.shard), topology.queue_filter(entry.shard, queue));
-        let given_to = self.nats().backlog(entry.shard, queue).await?.given_to;
-        let walk = Walk { queue, tenant: &entry.tenant, stream, given_to };
+        let walk = Walk { queue, tenant: &entry.tenant, stream };
         let (mut purged, mut looked, mut after) = (Purged::default(), 0, after);
         let (limit, until) = (limit.clamp(1, MOST_PURGED), Instant::now() + WITHIN);
         loop {
@@ -112,8 +109,7 @@ impl Queues {
             Found::Absent | Found::Newer(_) | Found::Malformed(_) => return Ok(Fate::NotOurs),
         };
         let mut fate = fate_of(&record, &address, walk.tenant, walk.queue);
-        if fate == Fate::Cancelled && message.sequence <= walk.given_to && self.is_on_the_wire(&address, &record).await
-        {
+        if fate == Fate::Cancelled && self.is_on_the_wire(&address, &record).await {
             fate = Fate::Kept;
         }
         let mut needless = fate == Fate::Needless;

@@ -32,8 +32,6 @@ pub struct Backlog {
     pub in_hand: u64,
     /// All of the queue's messages up to this sequence are done.
     pub done_to: u64,
-    /// None of the queue's messages above this sequence was given to a worker yet.
-    pub given_to: u64,
 }
 
 #[derive(Deserialize)]
@@ -42,8 +40,6 @@ struct ConsumerInfo {
     num_pending: u64,
     #[serde(default)]
     num_ack_pending: u64,
-    #[serde(default)]
-    delivered: Place,
     #[serde(default)]
     ack_floor: Place,
     error: Option<ApiError>,
@@ -80,7 +76,6 @@ impl Nats {
                 waiting: info.num_pending,
                 in_hand: info.num_ack_pending,
                 done_to: info.ack_floor.stream_seq,
-                given_to: info.delivered.stream_seq,
             }),
             Some(error) if error.err_code == NO_CONSUMER => {
                 let waiting = self.count(&stream, &self.topology().queue_filter(shard, queue)).await?;

@@ -18,7 +18,7 @@ use super::slot::{Closed, Slot};
 const LATE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
 /// How soon it is looked again whether the limits have been raised, where too much is in hand.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The gates that a queue draws from: a permit is taken from each. Clones count together.
 ///
