@@ -7,6 +7,7 @@ use std::pin::Pin;
 
 use sluice_gateway::jobs::Jobs;
 use sluice_gateway::{http, nats};
+use sluice_shared::gate_settings::GateSettings;
 use sluice_workers::deliver::{self, DeliveryOptions};
 use tokio::net::TcpListener;
 
@@ -19,7 +20,8 @@ pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>
 pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<AtWork> {
     Ok(Box::pin(async move {
         let (settings, stop) = (&ground.config.gateway, ground.shutdown.clone());
-        let jobs = Jobs::start(ground.effects().await, ground.room(), &stop);
+        let gates = GateSettings::from(ground.config.gate.clone());
+        let jobs = Jobs::start(ground.effects().await, ground.room(), &stop).gated_by(gates);
         let options = nats::Options::new(settings, ground.config.worker.ack_wait);
         let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
         let by_nats = async { anyhow::Ok(by_nats.await?) };

@@ -1,7 +1,8 @@
-//! The door of Sluice: what can be done with jobs, over HTTP and over NATS.
+//! The door of Sluice: what can be done with jobs and queues, over HTTP and over NATS.
 
 pub mod http;
 pub mod jobs;
 pub mod letters;
 pub mod nats;
 pub mod problem;
+pub mod queues;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Millis;
 use crate::domain::delivery::{Deliveries, Delivery, Quorum, WebhookState};
-use crate::domain::gate::{Announced, Backoff, Closing, GateState, Interval, Learned, Lease, Nanos};
+use crate::domain::gate::{Announced, Backoff, Closing, GateState, Interval, Learned, Lease, Nanos, Operator};
 use crate::domain::id::{BranchId, Destination, GateName, Incarnation, QueueName, Tenant, Token};
 use crate::domain::job::{
     Body, Contender, ExecutionMode, Job, JsonText, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
@@ -227,6 +227,7 @@ fn golden_queues_and_gates() {
             max_ack_pending: 4096,
             keep_until: Millis(8),
             closing_since: Some(Millis(9)),
+            paused_since: None,
         },
     );
     let learned = Learned {
@@ -246,6 +247,7 @@ fn golden_queues_and_gates() {
             learned: Some(learned),
             announced: Vec::new(),
             backoff: None,
+            operator: None,
             leases: [("worker".to_owned(), Lease { count: 5, until: Nanos(14) })].into(),
         },
     );
@@ -268,6 +270,26 @@ fn golden_learned_limits() {
         "gate_learned",
         &GateState { announced: vec![announced], backoff: Some(backoff), ..GateState::new(destination(), None) },
     );
+}
+
+#[test]
+fn golden_what_operators_set() {
+    let queue = QueueEntry {
+        tenant: Tenant::default(),
+        destination: destination(),
+        account: None,
+        shard: 3,
+        gates: vec![GateName::of(&destination(), None)],
+        max_ack_pending: 4096,
+        keep_until: Millis(8),
+        closing_since: None,
+        paused_since: Some(Millis(10)),
+    };
+    keeps_its_form("queue_paused", &queue);
+    let operator =
+        Operator { interval: Interval::of_rate(2.0), burst: Some(3), concurrency: Some(4), set_at: Nanos(15) };
+    let gate = GateState { operator: Some(operator), ..GateState::new(destination(), None) };
+    keeps_its_form("gate_operated", &gate);
 }
 
 #[test]

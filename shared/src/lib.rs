@@ -5,6 +5,7 @@ pub mod config;
 pub mod domain;
 pub mod effects;
 pub mod fault_points;
+pub mod gate_settings;
 pub mod nats;
 pub mod panics;
 pub mod queues;

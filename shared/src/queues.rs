@@ -42,6 +42,9 @@ pub struct QueueEntry {
     pub keep_until: Millis,
     /// Since when it is being removed, if it is.
     pub closing_since: Option<Millis>,
+    /// Since when nothing of it is sent, if an operator paused it. It is kept until it is resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<Millis>,
 }
 
 /// What a queue stands for: all that its entry is made from.
@@ -133,6 +136,19 @@ impl Queues {
         known.iter().map(|(name, entry)| (name.clone(), entry.clone())).collect()
     }
 
+    /// The first queues by name, at most so many, among those that are wanted; as the watched copy has them.
+    #[must_use]
+    pub fn first(
+        &self,
+        most: usize,
+        wanted: impl Fn(&QueueName, &QueueEntry) -> bool,
+    ) -> Vec<(QueueName, Entry<QueueEntry>)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<_> = known.iter().filter(|(name, entry)| wanted(name, &entry.value)).collect();
+        found.sort_unstable_by_key(|(name, _)| *name);
+        found.into_iter().take(most).map(|(name, entry)| (name.clone(), entry.clone())).collect()
+    }
+
     /// The bucket, for those who remove entries.
     #[must_use]
     pub fn bucket(&self) -> &Bucket<QueueEntry> {
@@ -169,6 +185,31 @@ impl Queues {
         }
     }
 
+    /// Pauses a queue, or resumes it: sets `paused_since` in its entry, which all workers watch. One that was being removed
+    /// is kept. Says what its entry is then; `None` where there is no such queue. Repeating is harmless.
+    ///
+    /// # Errors
+    /// Where the entry can be neither seen nor written.
+    pub async fn pause(&self, name: &QueueName, paused: bool, now: Millis) -> Result<Option<QueueEntry>, BucketError> {
+        loop {
+            let Some(there) = self.bucket.get(name.as_str()).await? else { return Ok(None) };
+            if there.value.paused_since.is_some() == paused {
+                return Ok(Some(there.value));
+            }
+            let entry = QueueEntry {
+                paused_since: paused.then_some(now),
+                closing_since: None,
+                keep_until: there.value.keep_until.max(now.after(KEEP)),
+                ..there.value
+            };
+            match self.bucket.swap(name.as_str(), &entry, there.revision).await? {
+                Written::At(_) => return Ok(Some(entry)),
+                // Somebody else was here, or nobody knows: look again.
+                Written::Changed | Written::Unknown => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
     fn fresh(&self, name: &QueueName, spec: &QueueSpec, now: Millis) -> QueueEntry {
         QueueEntry {
             tenant: spec.tenant.clone(),
@@ -179,6 +220,7 @@ impl Queues {
             max_ack_pending: MAX_ACK_PENDING,
             keep_until: now.after(KEEP),
             closing_since: None,
+            paused_since: None,
         }
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::demand::When;
-use sluice_shared::domain::id::{BranchId, JobId, Tenant, Token};
+use sluice_shared::domain::id::{BranchId, Destination, JobId, QueueName, Tenant, Token};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::{Effects, Receipt, Submission};
 use sluice_shared::nats::records::Found;
-use sluice_shared::queues::QueueEntry;
+use sluice_shared::queues::{QueueEntry, QueueSpec};
 use sluice_shared::telemetry::Metrics;
 use sluice_shared::topology::JobSubject;
 use sluice_tests::broker::TestBroker;
@@ -120,10 +120,14 @@ impl Rig {
     }
 
     async fn expire(&self, receipt: &Receipt) {
-        let (name, bucket) = (receipt.record.branches[0].queue.as_str(), self.effects.queues().bucket());
-        let there = bucket.get(name).await.unwrap().unwrap();
+        self.expire_queue(&receipt.record.branches[0].queue).await;
+    }
+
+    async fn expire_queue(&self, name: &QueueName) {
+        let bucket = self.effects.queues().bucket();
+        let there = bucket.get(name.as_str()).await.unwrap().unwrap();
         let entry = QueueEntry { keep_until: Millis(1), ..there.value };
-        bucket.swap(name, &entry, there.revision).await.unwrap();
+        bucket.swap(name.as_str(), &entry, there.revision).await.unwrap();
     }
 }
 
@@ -161,6 +165,37 @@ async fn an_expired_queue_with_work_is_kept_and_one_without_disappears() {
     rig.expire(&receipt).await;
     while rig.effects.queues().bucket().get(name.as_str()).await.unwrap().is_some() {
         assert!(Instant::now() < until, "an empty queue stayed");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_paused_queue_stays_paused_and_is_not_removed_though_it_is_empty_and_expired() {
+    let rig = Rig::start().await;
+    let spec = |host: &str| {
+        let destination = Destination::of(&format!("http://{host}/").parse().unwrap()).unwrap();
+        QueueSpec { tenant: Tenant::default(), destination, account: None, shard: None }
+    };
+    let (paused, other, queues) = (spec("a.example"), spec("b.example"), rig.effects.queues());
+    for spec in [&paused, &other] {
+        queues.keep(spec, clock::now()).await.unwrap();
+    }
+    assert!(queues.pause(&paused.name(), true, clock::now()).await.unwrap().is_some());
+    rig.expire_queue(&paused.name()).await;
+    rig.expire_queue(&other.name()).await;
+    rig.sweep();
+    let until = Instant::now() + DEADLINE;
+    while queues.bucket().get(other.name().as_str()).await.unwrap().is_some() {
+        assert!(Instant::now() < until, "an empty queue stayed");
+        sleep(Duration::from_millis(20)).await;
+    }
+    // By then each was looked at in an earlier round.
+    let entry = queues.bucket().get(paused.name().as_str()).await.unwrap().expect("a paused queue is kept").value;
+    assert!(entry.paused_since.is_some() && entry.closing_since.is_none(), "{entry:?}");
+    queues.pause(&paused.name(), false, clock::now()).await.unwrap();
+    rig.expire_queue(&paused.name()).await;
+    while queues.bucket().get(paused.name().as_str()).await.unwrap().is_some() {
+        assert!(Instant::now() < until, "a queue that was resumed stayed for ever");
         sleep(Duration::from_millis(20)).await;
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::dispatch::Dispatcher;
 use crate::gate::Gates;
+use crate::pause::{PauseTeller, pause};
 use crate::queue::Pull;
 
 /// The queues that this worker pulls.
@@ -23,6 +24,7 @@ pub(crate) struct Fleet {
 /// A queue that is pulled. Dropping it stops that.
 struct Pulled {
     shard: u16,
+    pause: PauseTeller,
     _stop: DropGuard,
 }
 
@@ -38,7 +40,8 @@ impl Fleet {
             let wanted: HashMap<_, _> = queues.all().into_iter().collect();
             pulled.retain(|name, one| wanted.get(name).is_some_and(|entry| entry.value.shard == one.shard));
             for (name, entry) in wanted {
-                pulled.entry(name).or_insert_with_key(|name| self.start(name.clone(), entry.value));
+                let paused = entry.value.paused_since.is_some();
+                pulled.entry(name).or_insert_with_key(|name| self.start(name.clone(), entry.value)).pause.tell(paused);
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -50,9 +53,10 @@ impl Fleet {
     fn start(&self, name: QueueName, entry: QueueEntry) -> Pulled {
         let stop: CancellationToken = self.dispatcher.stop.begun.child_token();
         let (shard, gates) = (entry.shard, self.gates.of_queue(&entry));
+        let (teller, pause) = pause(entry.paused_since.is_some());
         let (dispatcher, places) = (Arc::clone(&self.dispatcher), Arc::clone(&self.places));
-        let pull = Pull { dispatcher, name, entry, gates, places, stop: stop.clone() };
+        let pull = Pull { dispatcher, name, entry, gates, pause, places, stop: stop.clone() };
         self.dispatcher.tasks.spawn(pull.run());
-        Pulled { shard, _stop: stop.drop_guard() }
+        Pulled { shard, pause: teller, _stop: stop.drop_guard() }
     }
 }

@@ -10,6 +10,7 @@ mod fleet;
 pub mod gate;
 mod handler;
 mod message;
+mod pause;
 mod poison;
 mod queue;
 mod send;

@@ -1,4 +1,5 @@
-//! One queue: asks its gates how much may be in hand, pulls exactly that much, hands each message to the dispatcher.
+//! One queue: asks its gates how much may be in hand, pulls exactly that much, hands each message to the dispatcher. Nothing
+//! while it is paused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
 use crate::gate::{GateSet, Hold};
+use crate::pause::Pause;
 
 /// How long a pull stands.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -29,6 +31,7 @@ pub(crate) struct Pull {
     pub(crate) name: QueueName,
     pub(crate) entry: QueueEntry,
     pub(crate) gates: GateSet,
+    pub(crate) pause: Pause,
     /// Places for all that this worker may have in hand.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
@@ -39,6 +42,8 @@ pub(crate) struct Pull {
 enum End {
     /// It was told to.
     Stopped,
+    /// The queue is paused.
+    Paused,
     /// The consumer is not there any more.
     Gone,
     /// The connection changed, or the broker was silent.
@@ -50,8 +55,13 @@ impl Pull {
     pub(crate) async fn run(self) {
         let generation = Generation::default();
         loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.pause.off() => {}
+            }
             match self.pull(&generation).await {
                 End::Stopped => return,
+                End::Paused => continue,
                 // A queue that is new waits for nothing else.
                 End::Gone if self.make_consumer().await => continue,
                 End::Gone | End::Lost => {}
@@ -73,6 +83,7 @@ impl Pull {
         loop {
             let (mut holds, mut kept) = tokio::select! {
                 () = self.stop.cancelled() => return End::Stopped,
+                () = self.pause.on() => return End::Paused,
                 room = self.room(wanted) => room,
             };
             let asked = holds.len();
@@ -85,6 +96,10 @@ impl Pull {
                     () = self.stop.cancelled() => {
                         puller.close().await;
                         return End::Stopped;
+                    }
+                    () = self.pause.on() => {
+                        puller.close().await;
+                        return End::Paused;
                     }
                     pulled = puller.next() => pulled,
                     // The queue was empty: what comes later finds a place then.
@@ -132,7 +147,7 @@ impl Pull {
             *kept = None;
         }
         match (place, hold) {
-            (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
+            (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place, self.pause.clone()),
             (Some(_) | None, _) => message.nak(Some(HANDS_FULL)).await,
         }
     }

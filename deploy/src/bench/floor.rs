@@ -166,6 +166,7 @@ impl Way {
                 max_ack_pending: 4096,
                 keep_until: Millis(u64::MAX),
                 closing_since: None,
+                paused_since: None,
             };
             topology.create_queue_consumer(&nats, &name, &entry, ack_wait).await?;
             queues.push((name, entry.shard));

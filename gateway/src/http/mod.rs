@@ -11,6 +11,7 @@ mod jobs;
 mod letters;
 mod problem;
 mod query;
+mod queues;
 mod server;
 
 use std::io;
@@ -94,6 +95,11 @@ fn api(http: Http) -> Router {
         .route("/v1/dead-letters/purge", post(letters::forget_all))
         .route("/v1/dead-letters/{id}", get(letters::get).delete(letters::forget))
         .route("/v1/dead-letters/{id}/redrive", post(letters::redrive))
+        .route("/v1/queues", get(queues::list))
+        .route("/v1/queues/{queue}", get(queues::get).patch(queues::adjust))
+        .route("/v1/queues/{queue}/pause", post(queues::pause))
+        .route("/v1/queues/{queue}/resume", post(queues::resume))
+        .route("/v1/queues/{queue}/purge", post(queues::purge))
         .with_state(http)
 }
 

@@ -1,5 +1,7 @@
 //! What may stand behind the `?` of a URL: known names, each once.
 
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -26,6 +28,33 @@ pub(super) fn each<const N: usize>(known: [&str; N], query: Option<&str>) -> Res
         }
     }
     Ok(found)
+}
+
+/// The values of the names that are known here, in their order, as far as they are given.
+pub(super) fn among<const N: usize>(known: [&str; N], query: Option<&str>) -> Result<[Option<String>; N], Problem> {
+    let mut found = [const { None }; N];
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let place = known.iter().position(|known| *known == name);
+        let place = place
+            .ok_or_else(|| bad(format!("there is no such query parameter here; there are `{}`", known.join("`, `"))))?;
+        if found[place].replace(value.into_owned()).is_some() {
+            return Err(bad(format!("`{name}` is given more than once")));
+        }
+    }
+    Ok(found)
+}
+
+/// A whole number within a range, if it is given.
+pub(super) fn count(name: &str, text: Option<&str>, range: RangeInclusive<usize>) -> Result<Option<usize>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let count = text.parse().ok().filter(|count| range.contains(count));
+    let (least, most) = (range.start(), range.end());
+    count.map(Some).ok_or_else(|| bad(format!("`{name}` must be a whole number from {least} to {most}")))
+}
+
+/// What has a form of its own, if it is given.
+pub(super) fn parsed<T: FromStr>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
+    text.map(str::parse).transpose().map_err(|_| bad(format!("`{name}` is none that was given out here")))
 }
 
 /// A duration with its unit, or seconds.
@@ -55,6 +84,18 @@ mod tests {
         for text in ["", "soon", "-1", "30 parsecs", "NaN", "inf"] {
             assert!(duration("wait", text).unwrap_err().detail.contains("`wait`"), "{text}");
         }
+    }
+
+    #[test]
+    fn each_of_several_names_is_given_once_or_not_at_all() {
+        let [limit, cursor] = among(["limit", "cursor"], Some("cursor=a%20b")).unwrap();
+        assert_eq!((limit, cursor.as_deref()), (None, Some("a b")));
+        assert!(among(["limit"], Some("limit=1&limit=2")).is_err());
+        assert!(among(["limit"], Some("secret=1")).is_err_and(|problem| !problem.detail.contains("secret")));
+        assert_eq!(count("limit", Some("7"), 1..=9).unwrap(), Some(7));
+        assert!(count("limit", Some("0"), 1..=9).is_err() && count("limit", Some("x"), 1..=9).is_err());
+        assert_eq!(parsed::<u64>("cursor", None).unwrap(), None);
+        assert!(parsed::<u64>("cursor", Some("x")).is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Pure. Invariant: no request's headers, body or URL beyond its host, and no webhook's URL beyond its host.
 
+use std::cmp::Reverse;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sluice_shared::clock::Millis;
@@ -13,6 +15,7 @@ use sluice_shared::domain::record::{Branch, BranchState, Record};
 use url::Url;
 
 use super::status::{Known, Status};
+use super::waiting::Waiting;
 use super::webhooks::WebhookStatus;
 
 /// A job, how far it has come, and how it ended.
@@ -39,6 +42,9 @@ pub struct JobBody {
     /// The trace it belongs to, as a W3C `traceparent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Why it waits, where none of its contenders is on the wire: what the most advanced of them waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// Its contenders; the first is its own request.
     pub branches: Vec<BranchBody>,
     /// What the caller gave; an empty object where nothing was given.
@@ -73,6 +79,9 @@ pub struct BranchBody {
     /// When its next attempt is expected, where that is ahead; milliseconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Millis>,
+    /// Why it waits, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// How its last attempt ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<LastBody>,
@@ -145,12 +154,27 @@ impl JobBody {
             deadline_at: record.deadline_at,
             overdue: record.overdue,
             traceparent: record.traceparent.clone(),
+            waiting: waiting(record, known, now),
             branches: record.numbered().map(branch).collect(),
             metadata: payload::raw(record.metadata.as_ref()),
             outcome: outcome_of(record),
             webhooks: webhook_bodies(job, record, webhooks),
         }
     }
+}
+
+/// What the most advanced live branch waits for, by what is expected first; nothing where one is on the wire.
+fn waiting(record: &Record, known: &[Known], now: Millis) -> Option<Waiting> {
+    let live = record.numbered().filter_map(|(number, branch)| match (branch.state, &record.outcome) {
+        (BranchState::Live { attempt, due_at }, None) => {
+            let known = known.get(number.index())?;
+            Some((Status::of_attempt(attempt, due_at, known, now), known.waiting.as_ref()))
+        }
+        (BranchState::Live { .. } | BranchState::Unstarted | BranchState::Dead, _) => None,
+    });
+    let expected = |waiting: Option<&Waiting>| waiting.and_then(|one| one.expected_at).unwrap_or(Millis(u64::MAX));
+    live.max_by_key(|(status, waiting)| (*status, Reverse(expected(*waiting))))
+        .and_then(|(_, waiting)| waiting.cloned())
 }
 
 /// The outcome of a settled record.
@@ -176,6 +200,7 @@ impl BranchBody {
             attempts: branch.answers,
             started_at: branch.started_at,
             next_attempt_at,
+            waiting: known.waiting.clone(),
             last: winning_answer(record, number).or(branch.last.as_ref()).map(LastBody::from),
         }
     }

@@ -6,6 +6,7 @@ mod body;
 mod follow;
 mod keep_events;
 mod place;
+mod position;
 mod read;
 mod replay;
 mod room;
@@ -13,10 +14,14 @@ mod status;
 mod storage;
 mod submit;
 mod timeline;
+mod waiting;
 mod webhooks;
+
+use std::sync::Arc;
 
 use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::effects::{CancelError, Cancelled, Effects, Receipt, RetryError};
+use sluice_shared::gate_settings::GateSettings;
 use tokio_util::sync::CancellationToken;
 
 pub use body::{BranchBody, BranchStatus, JobBody, LastBody, WebhookBody};
@@ -29,6 +34,7 @@ pub use status::Status;
 pub use storage::{LOOK_EVERY, Storage};
 pub use submit::{ReceiptBody, Refusal, counted};
 pub use timeline::Told;
+pub use waiting::{Reason, Waiting};
 pub use webhooks::WebhookStatus;
 
 /// The operations. Cheap to clone.
@@ -36,13 +42,14 @@ pub use webhooks::WebhookStatus;
 pub struct Jobs {
     effects: Effects,
     storage: Storage,
+    gates: Arc<GateSettings>,
 }
 
 impl Jobs {
     /// The operations through these effects; jobs are taken as long as the broker has room.
     #[must_use]
     pub fn new(effects: Effects) -> Self {
-        Self { effects, storage: Storage::default() }
+        Self { effects, storage: Storage::default(), gates: Arc::default() }
     }
 
     /// The same, and until told to stop what they rely on is looked after: new jobs are refused where the broker has no room
@@ -51,13 +58,25 @@ impl Jobs {
     pub fn start(effects: Effects, room: Room, stop: &CancellationToken) -> Self {
         keep_events::keep_events(effects.nats(), stop.clone());
         let storage = Storage::watch(effects.nats(), room, LOOK_EVERY, stop.clone());
-        Self { effects, storage }
+        Self { effects, storage, gates: Arc::default() }
     }
 
     /// The same operations, refusing new jobs where this storage is full.
     #[must_use]
     pub fn within(self, storage: Storage) -> Self {
         Self { storage, ..self }
+    }
+
+    /// The same operations, with these limits configured for gates: those that the workers are configured with.
+    #[must_use]
+    pub fn gated_by(self, gates: GateSettings) -> Self {
+        Self { gates: Arc::new(gates), ..self }
+    }
+
+    /// The limits that are configured for gates.
+    #[must_use]
+    pub fn gates(&self) -> &GateSettings {
+        &self.gates
     }
 
     /// What it takes to act on jobs.

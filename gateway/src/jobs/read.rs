@@ -19,7 +19,8 @@ use url::Url;
 
 use super::Jobs;
 use super::body::JobBody;
-use super::status::Known;
+use super::status::{Known, Status};
+use super::waiting::{Before, Waiting};
 
 /// How long what is not the record may take to be read.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -91,23 +92,56 @@ impl Jobs {
 
     /// What is known of a branch; looked up only where its status depends on it.
     async fn known(&self, job: &JobId, record: &Record, number: BranchId, branch: &Branch) -> Known {
-        let waits = matches!(branch.state, BranchState::Live { due_at, .. } if due_at <= clock::now());
-        if record.outcome.is_some() || !waits {
+        let (BranchState::Live { attempt, due_at }, None) = (branch.state, &record.outcome) else {
             return Known::default();
+        };
+        if due_at > clock::now() {
+            let by_retry_at = attempt == 1 && due_at == record.starts_at && record.starts_at > record.accepted_at;
+            let waiting = Some(Waiting::until(&branch.queue, due_at, by_retry_at));
+            return Known { waiting, ..Known::default() };
         }
-        let (newest, gates) = join(self.newest_event(job, record, About::Branch(number)), self.gates(branch)).await;
-        Known { newest: newest.map(|event| event.what), gates }
+        let (newest, gates) =
+            join(self.newest_event(job, record, About::Branch(number)), self.gate_states(branch)).await;
+        let known = Known { newest: newest.map(|event| event.what), gates, waiting: None };
+        if Status::of_attempt(attempt, due_at, &known, clock::now()) == Status::Running {
+            return known;
+        }
+        let waiting = self.waiting(job, record, number, branch, &known.gates).await;
+        Known { waiting: Some(waiting), ..known }
+    }
+
+    /// Why a branch is still in its queue.
+    async fn waiting(
+        &self,
+        job: &JobId,
+        record: &Record,
+        number: BranchId,
+        branch: &Branch,
+        gates: &[GateState],
+    ) -> Waiting {
+        let position = self.position(job, record, number, branch, gates, clock::nanos()).await;
+        let entry = self.effects().queues().get(&branch.queue);
+        let paused = entry.is_some_and(|entry| entry.value.paused_since.is_some());
+        let before =
+            |state: &GateState| Before { configured: self.gates().limits(&state.destination), state: state.clone() };
+        let mut gates: Vec<Before> = gates.iter().map(before).collect();
+        if let (true, Some(to)) = (gates.is_empty(), destination(branch)) {
+            // Nothing has gone through it yet.
+            let configured = self.gates().limits(&to);
+            gates.push(Before { configured, state: GateState::new(to, branch.contender.account.clone()) });
+        }
+        Waiting::in_queue(&branch.queue, paused, &gates, position, clock::now())
     }
 
     /// The newest event about a branch or a webhook; none where it is lost.
-    pub(super) async fn newest_event(&self, job: &JobId, record: &Record, about: About) -> Option<Event> {
+    pub(crate) async fn newest_event(&self, job: &JobId, record: &Record, about: About) -> Option<Event> {
         let nats = self.effects().nats();
         let subject = nats.topology().events_about(&record.tenant, job, &record.incarnation, about);
         let held = within(nats.newest(&nats.topology().events_stream(), &subject)).await??;
         serde_json::from_slice(&held.payload).ok()
     }
 
-    async fn gates(&self, branch: &Branch) -> Vec<GateState> {
+    async fn gate_states(&self, branch: &Branch) -> Vec<GateState> {
         let nats = self.effects().nats();
         let bucket = nats.bucket::<GateState>(&nats.topology().gates_bucket());
         let names = self.gate_names(branch);
@@ -120,11 +154,14 @@ impl Jobs {
         if let Some(entry) = self.effects().queues().get(&branch.queue) {
             return entry.value.gates;
         }
-        let url = Url::parse(&branch.contender.request.url).ok();
-        let destination = url.as_ref().and_then(Destination::of);
         let name = |to: Destination| GateName::of(&to, branch.contender.account.as_deref());
-        destination.map(name).into_iter().collect()
+        destination(branch).map(name).into_iter().collect()
     }
+}
+
+/// Where the branch's calls go.
+fn destination(branch: &Branch) -> Option<Destination> {
+    Destination::of(&Url::parse(&branch.contender.request.url).ok()?)
 }
 
 /// What can be read within a moment.

@@ -9,6 +9,8 @@ use sluice_shared::domain::gate::{GateState, Nanos};
 use sluice_shared::domain::outcome;
 use sluice_shared::domain::record::{BranchState, Record};
 
+use super::waiting::Waiting;
+
 /// Where a job, or a live branch of it, is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +38,8 @@ pub struct Known {
     pub newest: Option<What>,
     /// The gates that it draws from.
     pub gates: Vec<GateState>,
+    /// Why it waits, if it does.
+    pub waiting: Option<Waiting>,
 }
 
 impl Status {
@@ -101,14 +105,14 @@ mod tests {
 
     fn sent(attempt: u32) -> Known {
         let newest = What::Sent { branch: BranchId::OWN, attempt, destination: "a.example".into() };
-        Known { newest: Some(newest), gates: Vec::new() }
+        Known { newest: Some(newest), ..Known::default() }
     }
 
     fn gate(arrival: Millis) -> Known {
         let destination = url::Url::parse("http://a.example/").ok();
         let destination = destination.as_ref().and_then(sluice_shared::domain::id::Destination::of);
         let state = |destination| GateState { arrival: arrival.into(), ..GateState::new(destination, None) };
-        Known { newest: None, gates: destination.map(state).into_iter().collect() }
+        Known { gates: destination.map(state).into_iter().collect(), ..Known::default() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! confirmed acks. The only place that matches NATS error kinds.
 
 pub mod ack;
+pub mod backlog;
 pub mod batch;
 pub mod bucket;
 mod connect;

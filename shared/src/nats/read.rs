@@ -6,9 +6,12 @@ use async_nats::{Request, RequestErrorKind};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::publish::ApiError;
 use super::{Nats, REQUEST_TIMEOUT};
+use crate::clock::Millis;
 
 /// No message matches.
 const NOT_FOUND: u64 = 10037;
@@ -47,6 +50,13 @@ impl Held {
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.headers.lines().filter_map(|line| line.split_once(':'));
         lines.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.trim())
+    }
+
+    /// When it was stored, by the broker's clock.
+    #[must_use]
+    pub fn stored(&self) -> Option<Millis> {
+        let at = OffsetDateTime::parse(&self.time, &Rfc3339).ok()?;
+        u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Millis)
     }
 }
 
@@ -158,6 +168,7 @@ mod tests {
         let held = read_answer(held).unwrap().unwrap();
         assert_eq!((held.sequence, &held.payload[..]), (3, &b"hi"[..]));
         assert_eq!(held.header("Nats-TTL"), None);
+        assert_eq!(held.stored(), Some(Millis(1_767_225_600_000)));
         assert!(
             read_answer(br#"{"error":{"code":404,"err_code":10037,"description":"no message found"}}"#)
                 .unwrap()

@@ -6,4 +6,5 @@ mod calls;
 mod endings;
 mod follow_ups;
 mod limits;
+mod queues;
 mod retries;

@@ -17,6 +17,9 @@ use super::slot::{Closed, Slot};
 /// How late a slot may be used at least and at most; in between, by one interval.
 const LATE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
+/// How soon it is looked again whether the limits have been raised, where too much is in hand.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The gates that a queue draws from: a permit is taken from each. Clones count together.
 ///
 /// Each set counts for itself: an idle queue's open pull keeps nothing from another queue of the same gate.
@@ -79,7 +82,11 @@ impl GateSet {
                 let hold = || Hold { set: self.clone(), waits: AtomicBool::new(true) };
                 return std::iter::repeat_with(hold).take(usize::try_from(taken).unwrap_or(1)).collect();
             }
-            changed.await;
+            // Whether the limits were changed is seen by looking again.
+            tokio::select! {
+                () = changed => {}
+                () = sleep(LOOK_AGAIN) => {}
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::gate::{self, GateState, Heard, Limits, Nanos, RAMP, effective, is_another_limit, learn};
 use sluice_shared::domain::id::{Destination, GateName};
+use sluice_shared::gate_settings::GateSettings;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::bucket::Bucket;
 use sluice_shared::queues::QueueEntry;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::actor::{self, Waiter};
 use super::admit::GateSet;
 use super::known::Shared;
-use super::settings::GateSettings;
 use super::slot::{Closed, Permit};
 use super::watch;
 

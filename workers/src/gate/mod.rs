@@ -8,11 +8,10 @@ mod actor;
 mod admit;
 mod handle;
 mod known;
-mod settings;
 mod slot;
 mod watch;
 
 pub use admit::{GateSet, Hold};
 pub use handle::{Gate, Gates, Snapshot};
-pub use settings::GateSettings;
 pub use slot::{Closed, Slot};
+pub use sluice_shared::gate_settings::GateSettings;

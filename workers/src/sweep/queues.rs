@@ -65,14 +65,16 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Expired and empty: marked, and removed after a wait. Expired with work: kept.
+    /// Expired and empty: marked, and removed after a wait. Expired with work: kept. Paused: left alone, for what comes later
+    /// must find it paused.
     pub(super) async fn life(&mut self, name: &QueueName, seen: &QueueEntry) -> Result<(), Stopped> {
         let now = clock::now();
-        if seen.keep_until > now {
+        let is_over = |entry: &QueueEntry| entry.keep_until <= now && entry.paused_since.is_none();
+        if !is_over(seen) {
             return Ok(());
         }
         let bucket = self.effects.queues().bucket();
-        let Some(there) = bucket.get(name.as_str()).await?.filter(|there| there.value.keep_until <= now) else {
+        let Some(there) = bucket.get(name.as_str()).await?.filter(|there| is_over(&there.value)) else {
             return Ok(());
         };
         let nats = self.effects.nats();

@@ -115,7 +115,7 @@ impl Heard {
 
 /// The limits that count now: what is learned replaces a default and lowers a ceiling.
 #[must_use]
-pub fn effective(limits: Limits, state: &GateState, now: Nanos) -> Limits {
+pub(super) fn effective(limits: Limits, state: &GateState, now: Nanos) -> Limits {
     let without = unrefused(limits, state, now);
     Limits { interval: backoff::apply(without.interval, state, now), ..without }
 }
@@ -132,7 +132,7 @@ fn unrefused(limits: Limits, state: &GateState, now: Nanos) -> Limits {
 
 /// Takes in what an answer said. `None` where it changes too little to be worth a write. What it does not speak of stays.
 #[must_use]
-pub fn learn(state: &GateState, limits: Limits, heard: &Heard, now: Nanos) -> Option<GateState> {
+pub(super) fn learn(state: &GateState, limits: Limits, heard: &Heard, now: Nanos) -> Option<GateState> {
     let outright = heard.pacing.as_ref().and_then(|pacing| outright(state, pacing, now));
     let otherwise = unrefused(limits, state, now).interval;
     let announced = announced::learn(state, otherwise, heard, now);

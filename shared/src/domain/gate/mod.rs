@@ -13,6 +13,9 @@ mod closing;
 mod learning_tests;
 mod lease;
 mod limits;
+mod operator;
+#[cfg(test)]
+mod operator_tests;
 mod reserve;
 mod state;
 #[cfg(test)]
@@ -22,6 +25,7 @@ pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
 pub use closing::{RAMP, close};
 pub use lease::{LEASE, in_flight, lease, next_expiry, restate};
-pub use limits::{Heard, Interval, Limits, Pacing, effective, is_another_limit, learn};
+pub use limits::{Heard, Interval, Limits, Pacing, is_another_limit};
+pub use operator::{Adjustment, Operator, Setting, Source, Sources, adjust, effective, learn, sources};
 pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};

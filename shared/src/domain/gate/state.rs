@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::announced::Announced;
 use super::backoff::Backoff;
 use super::limits::Interval;
+use super::operator::Operator;
 use crate::clock::Millis;
 use crate::domain::id::Destination;
 
@@ -71,6 +72,9 @@ pub struct GateState {
     /// The rate that was found out because it refused calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
+    /// Limits that an operator set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
     /// Calls in flight of each worker.
     #[serde(default)]
     pub leases: BTreeMap<String, Lease>,
@@ -116,16 +120,9 @@ impl GateState {
     /// A gate that nothing has gone through yet.
     #[must_use]
     pub fn new(destination: Destination, account: Option<String>) -> Self {
-        Self {
-            destination,
-            account,
-            arrival: Nanos(0),
-            closing: None,
-            learned: None,
-            announced: Vec::new(),
-            backoff: None,
-            leases: BTreeMap::new(),
-        }
+        let (arrival, leases) = (Nanos(0), BTreeMap::new());
+        let (closing, learned, announced, backoff, operator) = (None, None, Vec::new(), None, None);
+        Self { destination, account, arrival, closing, learned, announced, backoff, operator, leases }
     }
 
     /// Until when the gate is closed, if it is now.

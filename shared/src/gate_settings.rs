@@ -1,10 +1,10 @@
-//! The configured limits of every gate.
+//! The configured limits of every gate, for those who keep to them and those who show them.
 
 use std::time::Duration;
 
-use sluice_shared::config::{self, Preset};
-use sluice_shared::domain::gate::{Interval, Limits};
-use sluice_shared::domain::id::Destination;
+use crate::config::{self, Preset};
+use crate::domain::gate::{Interval, Limits};
+use crate::domain::id::Destination;
 
 /// What the configuration says about gates.
 #[derive(Clone, Debug)]
@@ -15,6 +15,13 @@ pub struct GateSettings {
 impl From<config::Gate> for GateSettings {
     fn from(config: config::Gate) -> Self {
         Self { config }
+    }
+}
+
+impl Default for GateSettings {
+    /// What the compiled-in configuration says.
+    fn default() -> Self {
+        config::Config::default().gate.into()
     }
 }
 
@@ -62,7 +69,7 @@ impl GateSettings {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-    use sluice_shared::config::Config;
+    use crate::config::Config;
 
     use super::*;
 

@@ -1,0 +1,194 @@
+//! What a `PATCH` of a queue says: each limit set, taken back with `null`, or left as it is. Pure.
+//!
+//! Everything that is wrong is said at once, each fault with its path. Invariant: a fault never repeats a value.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use sluice_shared::domain::gate::{Adjustment, Interval, Setting};
+use sluice_shared::domain::submission::{Code, Fault};
+
+/// The fastest rate, calls a second.
+const FASTEST: f64 = 1_000_000.0;
+/// The slowest: a call a day.
+const SLOWEST: f64 = 1.0 / 86_400.0;
+/// The most calls at once, or in flight.
+const MOST: u32 = 1_000_000;
+/// The names that there are.
+const KNOWN: [&str; 3] = ["rate", "burst", "concurrency"];
+/// Longest part of an unknown name that is repeated, in characters.
+const LONGEST_NAME: usize = 64;
+/// Faults listed at most.
+const MOST_FAULTS: usize = 20;
+
+/// Why a change was not understood.
+#[derive(Debug, PartialEq)]
+pub enum NoAdjustment {
+    /// It is no JSON.
+    NotJson(String),
+    /// What is wrong with it.
+    Invalid(Vec<Fault>),
+}
+
+/// Reads a change of a gate's limits.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(json: &[u8]) -> Result<Adjustment, NoAdjustment> {
+    let entries = match serde_json::from_slice::<Entries<'_>>(json) {
+        Ok(Entries(entries)) => entries,
+        Err(error) if error.classify() == Category::Data => {
+            return Err(NoAdjustment::Invalid(vec![fault("", Code::WrongType, "must be an object")]));
+        }
+        Err(error) => return Err(NoAdjustment::NotJson(format!("the change is not valid JSON: {error}"))),
+    };
+    let (mut adjustment, mut faults, mut seen) = (Adjustment::default(), Vec::new(), Vec::new());
+    for (name, raw) in &entries {
+        let text = raw.get();
+        let read = match name.as_str() {
+            "rate" => rate(text).map(|setting| adjustment.interval = setting),
+            "burst" => count(text).map(|setting| adjustment.burst = setting),
+            "concurrency" => count(text).map(|setting| adjustment.concurrency = setting),
+            _ => Err((Code::UnknownField, format!("is unknown here; there are `{}`", KNOWN.join("`, `")))),
+        };
+        if let Err((code, message)) = read {
+            faults.push(fault(&shortened(name), code, message));
+        }
+        if seen.contains(&name) {
+            faults.push(fault(&shortened(name), Code::DuplicateField, "is given more than once; give it once"));
+        }
+        seen.push(name);
+        if faults.len() >= MOST_FAULTS {
+            break;
+        }
+    }
+    if entries.is_empty() {
+        faults.push(fault("", Code::Missing, format!("must have at least one of `{}`", KNOWN.join("`, `"))));
+    }
+    if faults.is_empty() { Ok(adjustment) } else { Err(NoAdjustment::Invalid(faults)) }
+}
+
+type Read<T> = Result<Setting<T>, (Code, String)>;
+
+fn rate(text: &str) -> Read<Interval> {
+    if text == "null" {
+        return Ok(Setting::TakenBack);
+    }
+    let allowed = |rate: &f64| (SLOWEST..=FASTEST).contains(rate);
+    let rate = number(text, "a number")?.parse().ok().filter(allowed).and_then(Interval::of_rate);
+    let range = || {
+        let message =
+            format!("must be calls a second from 1/86400 (a call a day) to {FASTEST}, or null to take it back");
+        (Code::OutOfRange, message)
+    };
+    rate.map(Setting::Is).ok_or_else(range)
+}
+
+fn count(text: &str) -> Read<u32> {
+    if text == "null" {
+        return Ok(Setting::TakenBack);
+    }
+    let whole = number(text, "a whole number")?.parse().ok().filter(|count| (1..=MOST).contains(count));
+    let range = || (Code::OutOfRange, format!("must be a whole number from 1 to {MOST}, or null to take it back"));
+    whole.map(Setting::Is).ok_or_else(range)
+}
+
+/// The text, where it is that of a number.
+fn number<'a>(text: &'a str, what: &str) -> Result<&'a str, (Code, String)> {
+    let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    if is_number { Ok(text) } else { Err((Code::WrongType, format!("must be {what}, or null to take it back"))) }
+}
+
+fn fault(path: &str, code: Code, message: impl Into<String>) -> Fault {
+    Fault { path: path.to_owned(), code, message: message.into() }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(LONGEST_NAME).collect::<String>().escape_debug().to_string()
+}
+
+/// An object as a list, so that repeated names are seen.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(InOrder).map(Entries)
+    }
+}
+
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a change that is refused fails the test")]
+
+    use super::*;
+
+    fn faults(json: &str) -> Vec<(String, &'static str)> {
+        match read(json.as_bytes()) {
+            Err(NoAdjustment::Invalid(faults)) => faults.into_iter().map(|f| (f.path, f.code.as_str())).collect(),
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_limit_is_set_taken_back_or_left_as_it_is() {
+        let read = |json: &str| read(json.as_bytes()).unwrap();
+        let set = Adjustment {
+            interval: Setting::Is(Interval::of_rate(0.5).unwrap()),
+            burst: Setting::TakenBack,
+            concurrency: Setting::Stays,
+        };
+        assert_eq!(read(r#"{"rate": 5e-1, "burst": null}"#), set);
+        let set = Adjustment { concurrency: Setting::Is(7), ..Adjustment::default() };
+        assert_eq!(read(r#"{"concurrency": 7}"#), set);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_with_its_path() {
+        let found = faults(r#"{"rate": 0, "burst": "3", "concurrency": 2.5, "rps": 1, "burst": 1}"#);
+        let path = |path: &str, code| (path.to_owned(), code);
+        let expected = [
+            path("rate", "out_of_range"),
+            path("burst", "wrong_type"),
+            path("concurrency", "out_of_range"),
+            path("rps", "unknown_field"),
+            path("burst", "duplicate_field"),
+        ];
+        assert_eq!(found, expected);
+        for json in ["-1", "1e400", "1000001", "1e-9"] {
+            assert_eq!(faults(&format!(r#"{{"rate": {json}}}"#)), [path("rate", "out_of_range")], "{json}");
+        }
+        for json in ["0", "-1", "1000001", "1e3", "99999999999999999999"] {
+            assert_eq!(faults(&format!(r#"{{"burst": {json}}}"#)), [path("burst", "out_of_range")], "{json}");
+        }
+        assert_eq!(faults("{}"), [path("", "missing")]);
+        assert_eq!(faults("[1]"), [path("", "wrong_type")]);
+        assert_eq!(faults(r#""rate""#), [path("", "wrong_type")]);
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_apart() {
+        for json in ["", "{", r#"{"rate": 1} 2"#, r#"{"rate"}"#] {
+            assert!(matches!(read(json.as_bytes()), Err(NoAdjustment::NotJson(_))), "{json}");
+        }
+    }
+}
