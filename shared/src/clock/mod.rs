@@ -8,9 +8,8 @@
 mod estimate;
 mod moment;
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -25,15 +24,13 @@ struct Clock {
     base: Instant,
     wall: i64,
     estimate: Mutex<Estimate>,
-    /// By how much the broker's clock is ahead, in nanoseconds, as last estimated.
-    ahead: AtomicI64,
 }
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wrong_by = WRONG_BY.get().copied().unwrap_or_default().saturating_mul(1_000_000);
     let wall = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX / 2).saturating_add(wrong_by);
-    Clock { base: Instant::now(), wall, estimate: Mutex::default(), ahead: AtomicI64::new(0) }
+    Clock { base: Instant::now(), wall, estimate: Mutex::default() }
 });
 
 /// By how many milliseconds the wall clock of this machine is taken to be ahead.
@@ -59,7 +56,7 @@ pub fn nanos() -> Nanos {
 /// The time at a moment of this process.
 #[must_use]
 pub fn at(moment: Instant) -> Nanos {
-    let nanos = CLOCK.local(moment).saturating_add(CLOCK.ahead.load(Ordering::Acquire));
+    let nanos = CLOCK.local(moment).saturating_add(CLOCK.estimate().ahead_at(CLOCK.since_base(moment)));
     Nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
@@ -74,20 +71,26 @@ pub fn instant(time: Nanos) -> Instant {
 pub fn heard(time: Nanos) {
     let arrived = Instant::now();
     let ahead = i64::try_from(time.0).unwrap_or(i64::MAX).saturating_sub(CLOCK.local(arrived));
-    let mut estimate = CLOCK.estimate.lock().unwrap_or_else(PoisonError::into_inner);
-    CLOCK.ahead.store(estimate.heard(ahead, arrived.saturating_duration_since(CLOCK.base)), Ordering::Release);
+    CLOCK.estimate().heard(ahead, CLOCK.since_base(arrived));
 }
 
 /// By how many milliseconds the broker's clock is ahead of this machine's; less than nothing where it is behind.
 #[must_use]
 pub fn broker_is_ahead_by() -> i64 {
-    CLOCK.ahead.load(Ordering::Acquire) / 1_000_000
+    CLOCK.estimate().ahead_at(CLOCK.since_base(Instant::now())) / 1_000_000
 }
 
 impl Clock {
     /// What the wall clock would say, had nobody set it since the start.
     fn local(&self, moment: Instant) -> i64 {
-        let since = moment.saturating_duration_since(self.base).as_nanos();
-        self.wall.saturating_add(i64::try_from(since).unwrap_or(i64::MAX / 2))
+        self.wall.saturating_add(i64::try_from(self.since_base(moment).as_nanos()).unwrap_or(i64::MAX / 2))
+    }
+
+    fn since_base(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.base)
+    }
+
+    fn estimate(&self) -> MutexGuard<'_, Estimate> {
+        self.estimate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

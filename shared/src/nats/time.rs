@@ -27,7 +27,7 @@ struct Answer {
 }
 
 impl Nats {
-    /// Learns the broker's time now, and keeps it for as long as the connection lasts. Before this, times are those of this
+    /// Learns the broker's time now, and keeps it from now on. Before this, times are those of this
     /// machine. The topology has to be there: it is asked of whoever leads the stream of results.
     pub async fn keep_time(&self) {
         for _ in 0..AT_FIRST {
