@@ -10,6 +10,7 @@ use sluice_shared::clock;
 use sluice_shared::config;
 use sluice_shared::domain::gate::{Heard, Pacing};
 use sluice_shared::domain::id::{Destination, GateName};
+use sluice_shared::domain::pace::Pace;
 use sluice_shared::topology::Topology;
 use sluice_tests::broker::TestBroker;
 use sluice_tests::check::worst_second;
@@ -213,6 +214,48 @@ async fn what_one_worker_learns_counts_for_all() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
+async fn writes(broker: &TestBroker) -> u64 {
+    let nats = broker.connect().await;
+    let stream = Topology::stream_of(&nats.topology().gates_bucket());
+    nats.jetstream().get_stream(stream).await.unwrap().cached_info().state.last_sequence
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_answers_a_second_that_say_what_is_left_cost_a_few_writes() {
+    let broker = TestBroker::start().await;
+    let (one, other) = (worker(&broker, "a", limits(500.0, 64)).await, worker(&broker, "b", limits(500.0, 64)).await);
+    let (began, reset) = (Instant::now(), clock::now().after(Duration::from_secs(4)));
+    let mut answers = 0_u64;
+    while began.elapsed() < Duration::from_secs(3) {
+        let headers = [
+            ("ratelimit-remaining".to_owned(), 1_500_u64.saturating_sub(answers).to_string()),
+            ("ratelimit-reset".to_owned(), reset.since(clock::now()).as_secs_f64().to_string()),
+        ];
+        let heard = Pace::read(&headers, clock::now()).heard(200, clock::nanos());
+        let gate = if answers.is_multiple_of(2) { &one.gate } else { &other.gate };
+        gate.learn(&heard).await;
+        answers += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let swaps = writes(&broker).await;
+    shown(&format!("{answers} answers in {:?}, {swaps} swaps", began.elapsed()));
+    assert!(answers > 100 && swaps > 0 && swaps <= 12, "{swaps} swaps for {answers} answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_that_come_at_once_from_all_workers_halve_the_rate_once() {
+    let broker = TestBroker::start().await;
+    let (one, other) = (worker(&broker, "a", limits(100.0, 64)).await, worker(&broker, "b", limits(100.0, 64)).await);
+    let sent_at = clock::nanos();
+    let refused = Pace::read(&[], clock::now()).heard(429, sent_at);
+    let burst =
+        (0..40).map(|number| if number % 2 == 0 { one.gate.learn(&refused) } else { other.gate.learn(&refused) });
+    futures_util::future::join_all(burst).await;
+    let interval = one.gate.snapshot().state.backoff.unwrap().interval;
+    assert_eq!(interval.duration(), Duration::from_millis(20));
+    assert_eq!(writes(&broker).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn at_a_high_rate_one_swap_serves_many_calls() {
     let broker = TestBroker::start().await;
@@ -221,9 +264,7 @@ async fn at_a_high_rate_one_swap_serves_many_calls() {
     let load = worker.load(&calls, Duration::ZERO);
     calls.reach(10_000).await;
     load.abort();
-    let nats = broker.connect().await;
-    let stream = Topology::stream_of(&nats.topology().gates_bucket());
-    let swaps = nats.jetstream().get_stream(stream).await.unwrap().cached_info().state.last_sequence;
+    let swaps = writes(&broker).await;
     let sent = calls.sent();
     shown(&format!("{} calls, {swaps} swaps, {:?}", sent.len(), sent[sent.len() - 1] - sent[0]));
     assert!(swaps < 5_000, "{swaps} swaps for 10,000 calls");

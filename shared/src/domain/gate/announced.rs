@@ -1,7 +1,8 @@
 //! Limits that a destination announces with its answers, as a gate keeps them: so many calls in a window, and so many that
 //! are left until a moment.
 //!
-//! What is left is spread over the time until it is made up, so that a gate slows down before nothing is left. Answers
+//! What is left is spread over the time until it is made up, so that a gate slows down before nothing is left; over an hour
+//! at most, or a few calls of a month's quota would take days: the less is left, the slower it gets. Answers
 //! come out of order and from many workers: of what is written about one limit that of the call sent later counts, and an
 //! older one can only make it tighter. Invariant: the calls of any window that a limit speaks of are no more than it allows,
 //! and a limit that has expired counts for nothing.
@@ -19,6 +20,8 @@ use crate::domain::pace::{Budget, Policy};
 
 /// How long a policy counts after an answer named it.
 const POLICY_COUNTS: Duration = Duration::from_secs(3600);
+/// What is left is spread over this time at most. A policy for longer is no rate where it is said what is left of it.
+const LONGEST_SPREAD: Duration = Duration::from_secs(3600);
 /// The soonest that a gate's announced limits are written again.
 pub const WRITTEN_AGAIN: Duration = Duration::from_millis(500);
 /// How many limits of one destination are kept.
@@ -86,12 +89,15 @@ impl Announced {
     }
 
     /// What is left, some of which the calls in flight may use up: as many are taken off, half of it at most, for some of
-    /// them are counted already. What comes back bit by bit until then is there to be spread as well.
+    /// them are counted already. What comes back bit by bit in that time is there to be spread as well.
     fn of_budget(budget: &Budget, in_flight: u32, sent_at: Nanos, now: Nanos) -> Option<Self> {
         let (remaining, reset) = (budget.remaining?, Nanos::from(budget.reset?));
         let left = remaining.saturating_sub(u64::from(in_flight)).max(remaining / 2);
-        let comes_back = budget.limit.filter(|_| budget.refills).map_or(0, |limit| limit.saturating_sub(remaining));
-        let window = u64::try_from(reset.since(now).as_nanos()).ok().filter(|window| *window > 0)?;
+        let ahead = reset.since(now);
+        let spread = ahead.min(LONGEST_SPREAD).as_nanos();
+        let window = u64::try_from(spread).ok().filter(|window| *window > 0)?;
+        let missing = budget.limit.filter(|_| budget.refills).map_or(0, |limit| limit.saturating_sub(remaining));
+        let comes_back = u64::try_from(u128::from(missing) * spread / ahead.as_nanos()).unwrap_or(u64::MAX);
         Some(Self {
             source: budget.source.to_owned(),
             name: budget.name.clone(),
@@ -138,11 +144,8 @@ pub(super) fn learn(state: &GateState, otherwise: Interval, heard: &Heard, now: 
         let long = |known: &Announced| Duration::from_nanos(known.window) >= WRITTEN_AGAIN;
         state.announced.iter().find(ended).is_some_and(long)
     };
-    let in_flight = in_flight(state, now);
-    let policies = heard.policies.iter().map(|policy| Announced::of_policy(policy, heard.sent_at, now));
-    let budgets = heard.budgets.iter().filter_map(|budget| Announced::of_budget(budget, in_flight, heard.sent_at, now));
-    let news = policies.chain(budgets).filter(|one| !too_soon || began_anew(one));
-    let news: Vec<Announced> = news.filter(|one| is_news(state, otherwise, one, now)).collect();
+    let said = said(heard, in_flight(state, now), now).into_iter().filter(|one| !too_soon || began_anew(one));
+    let news: Vec<Announced> = said.filter(|one| is_news(state, otherwise, one, now)).collect();
     if news.is_empty() {
         return None;
     }
@@ -158,6 +161,16 @@ pub(super) fn learn(state: &GateState, otherwise: Interval, heard: &Heard, now: 
     all.sort_by_key(|one| (!one.counts(now), Reverse(one.interval())));
     all.truncate(MOST);
     (all != state.announced).then_some(all)
+}
+
+/// All limits of an answer that make a pace.
+fn said(heard: &Heard, in_flight: u32, now: Nanos) -> Vec<Announced> {
+    let left = heard.budgets.iter().filter_map(|budget| Announced::of_budget(budget, in_flight, heard.sent_at, now));
+    let mut all: Vec<Announced> = left.collect();
+    let nothing_left_is_said = all.is_empty();
+    let policies = heard.policies.iter().filter(|policy| policy.window <= LONGEST_SPREAD || nothing_left_is_said);
+    all.extend(policies.map(|policy| Announced::of_policy(policy, heard.sent_at, now)));
+    all
 }
 
 /// Whether an announced limit is worth a write: it is new and matters, it changes the pace by more than a tenth, or what is

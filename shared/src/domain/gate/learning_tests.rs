@@ -117,6 +117,31 @@ fn what_comes_back_bit_by_bit_is_spread_as_well() {
 }
 
 #[test]
+fn what_is_left_of_a_month_holds_back_no_more_than_what_is_left_of_an_hour() {
+    let (fast, month) = (limits(1000.0, 1, false), 30.0 * 86_400.0);
+    let spread = |remaining| {
+        let state = learn(&fresh(), fast, &left(remaining, at(month), NOW), NOW).unwrap();
+        assert_eq!(state.announced[0].expires_at, at(month));
+        effective(fast, &state, NOW).interval.duration()
+    };
+    assert_eq!([spread(3600), spread(60), spread(1)], [SECOND, 60 * SECOND, 3600 * SECOND]);
+    // Of a day's calls a twenty-fourth comes back in an hour.
+    let bucket = Budget { limit: Some(240), refills: true, ..budget(0, at(86_400.0)) };
+    let heard = Heard { sent_at: NOW, budgets: vec![bucket], ..Heard::default() };
+    assert_eq!(learn(&fresh(), fast, &heard, NOW).unwrap().announced[0].calls, 10);
+}
+
+#[test]
+fn a_policy_for_a_day_is_a_rate_only_where_nothing_says_what_is_left() {
+    let (fast, day) = (limits(1000.0, 1, false), vec![policy(8640, 86_400)]);
+    let state = learn(&fresh(), fast, &announced(day.clone()), NOW).unwrap();
+    assert_eq!(effective(fast, &state, NOW).interval.duration(), 10 * SECOND);
+    let both = Heard { policies: day, ..left(7200, at(80_000.0), NOW) };
+    let state = learn(&fresh(), fast, &both, NOW).unwrap();
+    assert_eq!(effective(fast, &state, NOW).interval.duration(), SECOND / 2);
+}
+
+#[test]
 fn a_policy_is_a_rate_that_replaces_a_default_and_lowers_a_ceiling() {
     let state = learn(&fresh(), limits(2.0, 1, false), &announced(vec![policy(100, 10)]), NOW).unwrap();
     assert!((rate(effective(limits(2.0, 1, false), &state, NOW)) - 10.0).abs() < 0.01);
@@ -300,6 +325,33 @@ proptest! {
             }
         }
         prop_assert_eq!(effective(ceiling, &state, now.after(2 * 3600 * SECOND)), ceiling);
+    }
+
+    #[test]
+    fn however_often_limits_are_learned_and_forgotten_no_window_has_more_calls_than_the_ceiling_allows(
+        rate in 0.5_f64..200.0,
+        burst in 1_u32..10,
+        answers in prop::collection::vec((anything(), 1_u32..30), 1..30),
+    ) {
+        let ceiling = limits(rate, burst, true);
+        let (mut state, mut now, mut slots) = (fresh(), NOW, Vec::new());
+        for ((passes_ms, heard), want) in answers {
+            now = now.after(Duration::from_millis(passes_ms / 5));
+            for _ in 0..3 {
+                let counts = effective(ceiling, &state, now);
+                let (next, reserved) = reserve(state, counts, now, want, Duration::from_millis(100));
+                state = next;
+                slots.extend(reserved);
+                now = now.after(Duration::from_millis(30));
+            }
+            state = after(state, ceiling, &heard, now);
+        }
+        for (from, first) in slots.iter().enumerate() {
+            for (to, last) in slots.iter().enumerate().skip(from) {
+                let most = last.since(*first).as_nanos() / u128::from(ceiling.interval.nanos()) + u128::from(burst);
+                prop_assert!(u128::try_from(to - from + 1).unwrap() <= most, "{} in {:?}", to - from + 1, last.since(*first));
+            }
+        }
     }
 
     #[test]

@@ -117,7 +117,12 @@ impl Heard {
 #[must_use]
 pub(super) fn effective(limits: Limits, state: &GateState, now: Nanos) -> Limits {
     let without = unrefused(limits, state, now);
-    Limits { interval: backoff::apply(without.interval, state, now), ..without }
+    let interval = backoff::apply(without.interval, state, now);
+    // A pause is worth no more time than before where calls come slower: else a gate that has just used up its burst would
+    // have another one for slowing down.
+    let worth = limits.interval.nanos().saturating_mul(u64::from(limits.burst.max(1) - 1));
+    let burst = u32::try_from(worth / interval.nanos()).unwrap_or(u32::MAX).saturating_add(1).min(without.burst);
+    Limits { interval, burst, ..without }
 }
 
 /// The limits that would count if nothing had been refused.

@@ -153,15 +153,21 @@ impl Pace {
 }
 
 impl Budget {
-    /// When there is something left again: at the reset; of one that comes back bit by bit, when one part of it has.
+    /// When there is something left again: at the reset; of one that comes back bit by bit, when there is a call again, or
+    /// a tenth of what calls cost an unknown part of.
     fn reopens(&self, now: Millis) -> Option<Millis> {
         let reset = self.reset?;
-        let missing = self.limit.unwrap_or(0).saturating_sub(self.remaining.unwrap_or(0));
-        if self.refills && self.unit == Unit::Requests && missing > 0 {
-            let part = reset.since(now) / u32::try_from(missing).unwrap_or(u32::MAX);
-            return Some(now.after(part.max(Duration::from_millis(1))));
+        let limit = self.limit.unwrap_or(0);
+        let missing = limit.saturating_sub(self.remaining.unwrap_or(0));
+        if !self.refills || missing == 0 {
+            return Some(reset);
         }
-        Some(reset)
+        let needed = match self.unit {
+            Unit::Requests => 1,
+            Unit::Other => (limit / 10).max(1),
+        };
+        let millis = reset.since(now).as_millis() * u128::from(needed.min(missing)) / u128::from(missing);
+        Some(now.after(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX).max(1))))
     }
 }
 

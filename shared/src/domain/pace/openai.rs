@@ -79,12 +79,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_left_closes_until_the_next_call_comes_back() {
+    fn nothing_left_closes_until_the_next_call_or_a_tenth_of_the_tokens_comes_back() {
         let pace = read(&[
             ("x-ratelimit-limit-requests", "60"),
             ("x-ratelimit-remaining-requests", "0"),
             ("x-ratelimit-reset-requests", "1m0s"),
         ]);
         assert_eq!(pace.closes(200, NOW), Closes::Until(in_seconds(1)));
+        let tokens = read(&[
+            ("x-ratelimit-limit-tokens", "150000"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "1m0s"),
+        ]);
+        assert_eq!(tokens.closes(200, NOW), Closes::Until(in_seconds(6)));
     }
 }

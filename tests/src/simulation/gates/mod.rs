@@ -71,7 +71,7 @@ impl Gate {
             interval: Interval::of_rate(rate).unwrap(),
             burst: chance.one_of(&[1, 1, 3]),
             concurrency: chance.one_of(&[1, 2, 5, 64]),
-            ceiling: false,
+            ceiling: true,
         };
         let url = url::Url::parse("http://a.example/").unwrap();
         let fresh = GateState::new(Destination::of(&url).unwrap(), None);

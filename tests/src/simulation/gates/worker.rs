@@ -4,7 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sluice_shared::domain::gate::{GateState, LEASE, Nanos, close, in_flight, next_expiry, next_slot, restate, take};
+use sluice_shared::domain::gate::{
+    GateState, Heard, LEASE, Limits, Nanos, close, effective, in_flight, learn, next_expiry, next_slot, restate, take,
+};
+use sluice_shared::domain::pace::{Budget, Policy, Unit};
 
 use super::super::clockwork::Process;
 use super::super::rules::Rule;
@@ -52,6 +55,11 @@ impl Worker {
     /// The time by this worker's clock.
     fn now(&self) -> Nanos {
         Nanos((self.gate.clockwork.now() + self.ahead) * 1_000)
+    }
+
+    /// The limits that count as this worker knows the gate.
+    fn limits(&self) -> Limits {
+        effective(self.gate.limits, &self.known.borrow().0, self.now())
     }
 
     pub(super) fn saw(&self, entry: &(GateState, u64)) {
@@ -105,11 +113,12 @@ impl Worker {
             return SECOND / 5;
         }
         let want = u32::try_from(gate.chance.between(1, 4)).unwrap();
-        let taken = take(state.clone(), &self.name, held, want, gate.limits, now, HORIZON);
+        let limits = self.limits();
+        let taken = take(state.clone(), &self.name, held, want, limits, now, HORIZON);
         if taken.slots.is_empty() {
             let again = match taken.short {
                 true => next_expiry(&state, &self.name, now).unwrap_or(now.after(LEASE / 3)),
-                false => next_slot(&state, gate.limits, now).before(HORIZON.mul_f64(0.9)),
+                false => next_slot(&state, limits, now).before(HORIZON.mul_f64(0.9)),
             };
             // Sooner than that, for something may have changed.
             return micros(again.since(now)).clamp(5_000, SECOND / 4);
@@ -128,7 +137,7 @@ impl Worker {
     async fn keep_leases(&self) {
         let ((stated, at), held) = (self.stated.get(), self.held.get());
         let due = self.gate.clockwork.now() - at >= micros(LEASE / 3) && held > 0;
-        let short = in_flight(&self.known.borrow().0, self.now()) >= self.gate.limits.concurrency;
+        let short = in_flight(&self.known.borrow().0, self.now()) >= self.limits().concurrency;
         if due || (short && stated > held) {
             self.change(|state, now| Some(restate(state.clone(), &self.name, held, now))).await;
             self.stated.set((held, self.gate.clockwork.now()));
@@ -142,8 +151,7 @@ impl Worker {
         self.gate.clockwork.spawn(self.process, async move {
             this.gate.sleep(micros(slot.since(this.now()))).await;
             let late = this.now().since(slot);
-            let latest =
-                this.gate.limits.interval.duration().clamp(Duration::from_millis(10), Duration::from_millis(250));
+            let latest = this.limits().interval.duration().clamp(Duration::from_millis(10), Duration::from_millis(250));
             let closed = this.known.borrow().0.closed(this.now()).is_some();
             if !closed && (late <= latest || !this.gate.rules.keep(Rule::MissedSlotsAreGivenUp)) {
                 this.call().await;
@@ -152,12 +160,41 @@ impl Worker {
         });
     }
 
+    /// What an answer may say about limits, some of it more than the gate may.
+    fn answer(&self, sent_at: Nanos) -> Heard {
+        let chance = &self.gate.chance;
+        let (source, name, unit) = ("ratelimit", None, Unit::Requests);
+        let ahead = Duration::from_millis(chance.between(100, 20_000));
+        let mut heard = Heard { sent_at, ..Heard::default() };
+        match chance.between(0, 2) {
+            0 => heard.refused = true,
+            1 => heard.policies = vec![Policy { source, name, unit, quota: chance.between(1, 200), window: ahead }],
+            _ => {
+                let (remaining, reset) = (Some(chance.between(0, 100)), Some(self.now().after(ahead).to_millis()));
+                heard.budgets = vec![Budget {
+                    source,
+                    name,
+                    unit,
+                    limit: Some(100),
+                    remaining,
+                    reset,
+                    refills: chance.percent(50),
+                }];
+            }
+        }
+        heard
+    }
+
     async fn call(&self) {
-        let gate = &self.gate;
+        let (gate, sent_at) = (&self.gate, self.now());
         let call =
             gate.checks.borrow_mut().sent(self.process, gate.clockwork.now(), gate.limits.concurrency, gate.spread);
         gate.sleep(gate.chance.one_of(&[5_000, 200_000, 3 * SECOND, 22 * SECOND])).await;
         gate.checks.borrow_mut().over(call);
+        if gate.once_in(5) {
+            let heard = self.answer(sent_at);
+            self.change(|state, now| learn(state, gate.limits, &heard, now)).await;
+        }
         if gate.once_in(30) {
             let until = gate.chance.percent(50).then(|| self.now().after(Duration::from_millis(1_500)));
             self.change(|state, now| close(state, until, now, Duration::from_secs(3_600)).0).await;
