@@ -127,7 +127,7 @@ impl Pull {
 
     async fn take_on(&self, message: InHand, hold: Option<Hold>) {
         match (Arc::clone(&self.places).try_acquire_owned(), hold) {
-            (Ok(place), Some(hold)) => self.dispatcher.spawn(message, hold, place, self.pause.clone()),
+            (Ok(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
             (Ok(_) | Err(_), _) => message.nak(Some(HANDS_FULL)).await,
         }
     }
