@@ -80,8 +80,8 @@ impl Pull {
         let mut wanted = 1;
         loop {
             let mut holds = tokio::select! {
-                () = self.stop.cancelled() => return End::Stopped,
                 () = self.pause.on() => return End::Paused,
+                () = self.stop.cancelled() => return End::Stopped,
                 holds = self.room(wanted) => holds,
             };
             let asked = holds.len();
