@@ -82,8 +82,8 @@ impl Pull {
         let mut wanted = 1;
         loop {
             let (mut holds, mut kept) = tokio::select! {
-                () = self.stop.cancelled() => return End::Stopped,
                 () = self.pause.on() => return End::Paused,
+                () = self.stop.cancelled() => return End::Stopped,
                 room = self.room(wanted) => room,
             };
             let asked = holds.len();
@@ -147,7 +147,7 @@ impl Pull {
             *kept = None;
         }
         match (place, hold) {
-            (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place, self.pause.clone()),
+            (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
             (Some(_) | None, _) => message.nak(Some(HANDS_FULL)).await,
         }
     }

@@ -84,6 +84,11 @@ pub async fn serve_admin(
 
 fn api(http: Http) -> Router {
     Router::new()
+        .route("/v1/queues", get(queues::list))
+        .route("/v1/queues/{queue}", get(queues::get).patch(queues::adjust))
+        .route("/v1/queues/{queue}/pause", post(queues::pause))
+        .route("/v1/queues/{queue}/resume", post(queues::resume))
+        .route("/v1/queues/{queue}/purge", post(queues::purge))
         .route("/v1/jobs", post(jobs::submit))
         .route("/v1/jobs/batch", post(batch::submit))
         .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
@@ -95,11 +100,6 @@ fn api(http: Http) -> Router {
         .route("/v1/dead-letters/purge", post(letters::forget_all))
         .route("/v1/dead-letters/{id}", get(letters::get).delete(letters::forget))
         .route("/v1/dead-letters/{id}/redrive", post(letters::redrive))
-        .route("/v1/queues", get(queues::list))
-        .route("/v1/queues/{queue}", get(queues::get).patch(queues::adjust))
-        .route("/v1/queues/{queue}/pause", post(queues::pause))
-        .route("/v1/queues/{queue}/resume", post(queues::resume))
-        .route("/v1/queues/{queue}/purge", post(queues::purge))
         .with_state(http)
 }
 

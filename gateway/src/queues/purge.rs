@@ -80,7 +80,7 @@ impl Queues {
         loop {
             let most = AT_ONCE.min(limit - looked);
             // One is looked for beyond the limit, to know whether there is more.
-            let page = match self.nats().shown(&walk.stream, &filter, after + 1, most.max(1)).await {
+            let page = match self.nats().shown(&walk.stream, &filter, after.saturating_add(1), most.max(1)).await {
                 Ok(page) => page,
                 Err(error) if looked == 0 => return Err(error.into()),
                 Err(_) => return Ok(purged.up_to(after)),

@@ -235,6 +235,8 @@ async fn a_purge_cancels_the_jobs_that_wait_and_leaves_alone_what_goes_on_elsewh
     assert_eq!(rig.queue("a.example").await["depth"], 2);
     let again = rig.do_to("a.example", "/purge").await;
     assert_eq!(again, json!({"cancelled": 0, "kept": 1, "more": false}));
+    let behind_all = rig.do_to("a.example", &format!("/purge?cursor={}", u64::MAX)).await;
+    assert_eq!(behind_all, json!({"cancelled": 0, "kept": 0, "more": false}));
 }
 
 #[tokio::test]

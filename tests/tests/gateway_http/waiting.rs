@@ -98,12 +98,22 @@ async fn jobs_behind_each_other_have_their_places_and_are_expected_one_after_the
 }
 
 #[tokio::test]
-async fn a_place_far_behind_is_estimated_and_exact_where_nothing_else_is_in_the_stream() {
+async fn a_place_is_exact_near_the_front_and_where_nothing_else_is_in_the_stream_and_bounded_elsewhere() {
     let rig = Rig::start().await;
-    let ids = rig.submit_many(300).await;
-    for place in [1, 256, 257, 258, 290, 300] {
+    let ids = rig.submit_many(100).await;
+    for place in [1, 2, 64, 65, 66, 99, 100] {
         assert_eq!(rig.waiting(&ids[place - 1]).await["position"], place);
     }
+    // Much that is not this queue's, and more that is: the front is still exact, the middle and the end are within bounds.
+    for _ in 0..40 {
+        rig.submit(json!({"url": "http://b.example/", "deadline_ms": 600_000})).await;
+    }
+    let more = rig.submit_many(100).await;
+    assert_eq!(rig.waiting(&ids[29]).await["position"], 30);
+    let middle = rig.waiting(&more[0]).await["position"].as_u64().unwrap();
+    // It is the 101st; two messages of each of the forty others lie before it.
+    assert!((101..=181).contains(&middle), "{middle}");
+    assert_eq!(rig.waiting(&more[99]).await["position"], 200);
 }
 
 #[tokio::test]

@@ -89,13 +89,13 @@ impl<T> Setting<T> {
     }
 }
 
-/// The configured limits, an operator's in the place of those that were set.
-fn wanted(configured: Limits, state: &GateState) -> Limits {
-    let own = state.operator.as_ref();
+/// What is configured, with what an operator set in its place: what is learned is held against this.
+fn given(configured: Limits, state: &GateState) -> Limits {
+    let Some(own) = state.operator else { return configured };
     Limits {
-        interval: own.and_then(|own| own.interval).unwrap_or(configured.interval),
-        burst: own.and_then(|own| own.burst).unwrap_or(configured.burst),
-        concurrency: own.and_then(|own| own.concurrency).unwrap_or(configured.concurrency),
+        interval: own.interval.unwrap_or(configured.interval),
+        burst: own.burst.unwrap_or(configured.burst),
+        concurrency: own.concurrency.unwrap_or(configured.concurrency),
         ..configured
     }
 }
@@ -104,7 +104,7 @@ fn wanted(configured: Limits, state: &GateState) -> Limits {
 /// ceiling.
 #[must_use]
 pub fn effective(configured: Limits, state: &GateState, now: Nanos) -> Limits {
-    let learned = limits::effective(wanted(configured, state), state, now);
+    let learned = limits::effective(given(configured, state), state, now);
     let Some(own) = state.operator else { return learned };
     Limits {
         interval: own.interval.map_or(learned.interval, |ceiling| learned.interval.max(ceiling)),
@@ -117,7 +117,7 @@ pub fn effective(configured: Limits, state: &GateState, now: Nanos) -> Limits {
 /// Takes in what an answer said. `None` where it changes too little to be worth a write. What it does not speak of stays.
 #[must_use]
 pub fn learn(state: &GateState, configured: Limits, heard: &Heard, now: Nanos) -> Option<GateState> {
-    limits::learn(state, wanted(configured, state), heard, now)
+    limits::learn(state, given(configured, state), heard, now)
 }
 
 /// Where each of the limits that count now comes from.

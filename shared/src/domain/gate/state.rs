@@ -57,6 +57,9 @@ pub struct GateState {
     /// The account there, where it has a gate of its own.
     #[serde(default)]
     pub account: Option<String>,
+    /// Limits that an operator set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
     /// The theoretical arrival time: when the next call is due if calls come at the rate exactly.
     #[serde(default)]
     pub arrival: Nanos,
@@ -72,9 +75,6 @@ pub struct GateState {
     /// The rate that was found out because it refused calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
-    /// Limits that an operator set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<Operator>,
     /// Calls in flight of each worker.
     #[serde(default)]
     pub leases: BTreeMap<String, Lease>,
