@@ -197,7 +197,7 @@ impl Way {
                         this.open.add_permits(1);
                         return Ok(());
                     }
-                    this.publish(number).await?;
+                    this.send_out(number).await?;
                 }
             });
         }
@@ -210,7 +210,7 @@ impl Way {
         Ok(())
     }
 
-    async fn publish(&self, number: u32) -> anyhow::Result<()> {
+    async fn send_out(&self, number: u32) -> anyhow::Result<()> {
         let (queue, shard) = &self.queues[number as usize % self.queues.len()];
         let filter = self.nats.topology().queue_filter(*shard, queue);
         let subject =
