@@ -198,7 +198,7 @@ impl Way {
                         this.open.add_permits(1);
                         return Ok(());
                     }
-                    this.submit(number).await?;
+                    this.send_out(number).await?;
                 }
             });
         }
@@ -211,7 +211,7 @@ impl Way {
         Ok(())
     }
 
-    async fn submit(&self, number: u32) -> anyhow::Result<()> {
+    async fn send_out(&self, number: u32) -> anyhow::Result<()> {
         let (queue, shard) = &self.queues[number as usize % self.queues.len()];
         let filter = self.nats.topology().queue_filter(*shard, queue);
         let subject =

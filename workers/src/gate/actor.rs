@@ -120,7 +120,9 @@ impl Actor {
     /// One swap for all who wait.
     async fn reserve(&mut self, gate: &Arc<Inner>, state: &GateState, revision: u64, limits: Limits) -> Instant {
         let (context, horizon) = (&gate.context, gate.context.settings.horizon());
-        let now = self.beginning(clock::nanos(), state, limits, horizon);
+        // Slots begin when the swap will be answered: none of them is late then.
+        let asked_at = clock::nanos();
+        let now = asked_at.after(self.latency.min(horizon / 2));
         let held = gate.held().saturating_add(count(self.spare.len()));
         let want = count(self.waiters.len()).saturating_add(self.ahead(limits));
         let Taken { state: next, slots, short } =
@@ -145,6 +147,9 @@ impl Actor {
             Ok(Swapped::Done) => {
                 self.stated = held.saturating_add(count(slots.len()));
                 self.stated_at = Some(Instant::now());
+                // A call that conforms already need not wait: those after it keep their distance from its slot.
+                let first = (next_slot(state, limits, asked_at) <= asked_at).then_some(asked_at);
+                let slots = first.into_iter().chain(slots.into_iter().skip(usize::from(first.is_some())));
                 for slot in slots {
                     self.hand_out(gate, slot);
                 }
@@ -157,13 +162,6 @@ impl Actor {
                 Instant::now() + jitter(TROUBLE)
             }
         }
-    }
-
-    /// Slots begin when the swap will be answered: none of them is late then. A single call at an idle gate waits for nothing:
-    /// it comes late for its slot by what the swap takes, which is less than a timer's precision.
-    fn beginning(&self, now: Nanos, state: &GateState, limits: Limits, horizon: Duration) -> Nanos {
-        let alone = self.waiters.len() == 1 && next_slot(state, limits, now) <= now;
-        if alone { now } else { now.after(self.latency.min(horizon / 2)) }
     }
 
     /// Slots beyond those who wait: none below a thousand a second.

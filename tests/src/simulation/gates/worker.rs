@@ -108,7 +108,8 @@ impl Worker {
     async fn reserve(self: &Rc<Self>) -> u64 {
         let gate = &self.gate;
         let (state, revision) = self.known.borrow().clone();
-        let (now, held) = (self.now().after(Duration::from_millis(2)), self.held.get());
+        let asked_at = self.now();
+        let (now, held) = (asked_at.after(Duration::from_millis(2)), self.held.get());
         if state.closed(now).is_some() {
             return SECOND / 5;
         }
@@ -128,7 +129,9 @@ impl Worker {
         if swapped == Swapped::Done || unknown_is_done {
             let granted = u32::try_from(taken.slots.len()).unwrap();
             self.stated.set((held + granted, gate.clockwork.now()));
-            taken.slots.into_iter().for_each(|slot| self.use_slot(slot));
+            let first = (next_slot(&state, gate.limits, asked_at) <= asked_at).then_some(asked_at);
+            let slots = first.into_iter().chain(taken.slots.into_iter().skip(usize::from(first.is_some())));
+            slots.for_each(|slot| self.use_slot(slot));
         }
         gate.chance.between(0, 3_000)
     }
