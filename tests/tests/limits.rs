@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sluice::scripted::{Call, Quota, RateLimit};
+use sluice::scripted::{Call, Quota, RateLimit, Script};
 use sluice_shared::clock;
 use sluice_shared::domain::gate::Interval;
 use sluice_shared::domain::gate::{GateState, Limits, Nanos, effective};
@@ -93,4 +93,37 @@ async fn a_limit_that_nobody_announces_is_found_out_by_a_few_refusals_and_used()
     let limits = Limits { interval, burst: 1, concurrency: 64, ceiling: false };
     let ever = effective(limits, &state, backoff.expires_at);
     assert_eq!(ever, limits, "it is forgotten");
+}
+
+#[tokio::test]
+async fn a_learned_limit_is_told_once_by_its_header_and_never_by_the_name_that_the_destination_gives_it() {
+    let scene = Scene::start().await;
+    let policy = r#""key-5f1c";q=6000;w=60"#;
+    scene.destination.on("/", Script::answer(200).header("ratelimit-policy", policy));
+    all_succeed(&scene, 20).await;
+    let known = gate(&scene).await.announced;
+    assert_eq!((known[0].calls, known[0].name.as_deref()), (6000, Some("key-5f1c")));
+    let log = scene.system.workers[0].said();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("a gate learned a limit")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains(r#""level":"INFO""#) && told[0].contains("ratelimit-policy"), "{told:#?}");
+    assert!(!log.contains("key-5f1c"), "a name is in the log");
+}
+
+#[tokio::test]
+async fn a_ceiling_is_not_exceeded_by_what_is_announced_unless_the_configuration_says_so() {
+    let announced = Script::answer(200).header("ratelimit-policy", r#""a";q=30000;w=60"#);
+    for (ceiling, jobs) in [(true, 30), (false, 200)] {
+        let destination = sluice::scripted::Destination::start().await.unwrap();
+        let section = format!("gate.destinations.\"{}\"", destination.address());
+        let configuration = Configuration::default().limit(&destination, 10.0, 1);
+        let configuration = configuration.set(&format!("{section}.ceiling"), ceiling);
+        let scene = Scene::at(destination, Setup { configuration, ..Setup::default() }).await;
+        scene.destination.on("/", announced.clone());
+        all_succeed(&scene, jobs).await;
+        let took = span(&scene.destination.all_calls());
+        // Ten a second, less what clocks and late calls make of it; two hundred take twenty seconds, or far less.
+        let kept = took >= Duration::from_millis(95) * u32::try_from(jobs - 1).unwrap();
+        assert_eq!(kept, ceiling, "{jobs} calls in {took:?}");
+    }
 }

@@ -248,10 +248,13 @@ fn clocks_that_differ_a_little_count_a_burst_once_all_the_same() {
 }
 
 #[test]
-fn refusals_are_not_counted_where_the_limit_was_announced() {
+fn refusals_are_not_counted_where_an_announced_limit_says_why() {
     let some = limits(100.0, 1, true);
     let said = Heard { refused: true, ..left(0, at(5.0), NOW) };
     assert_eq!(learn(&fresh(), some, &said, NOW).unwrap().backoff, None);
+    // Where there is some left it was another limit that refused the call.
+    let other = Heard { refused: true, ..left(5, at(5.0), NOW) };
+    assert!(learn(&fresh(), some, &other, NOW).unwrap().backoff.is_some());
     let silent = Heard { budgets: vec![Budget { reset: None, ..budget(0, NOW) }], ..refused(NOW) };
     assert!(learn(&fresh(), some, &silent, NOW).unwrap().backoff.is_some());
 }

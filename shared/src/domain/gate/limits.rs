@@ -104,12 +104,13 @@ impl Heard {
     /// Whether it says nothing at all: then there is nothing to be learned.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        !self.refused && self.announces_nothing()
+        !self.refused && self.pacing.is_none() && self.policies.is_empty() && self.budgets.is_empty()
     }
 
-    fn announces_nothing(&self) -> bool {
-        let tells = |budget: &Budget| budget.remaining.is_some() && budget.reset.is_some();
-        self.pacing.is_none() && self.policies.is_empty() && !self.budgets.iter().any(tells)
+    /// Whether the call was refused and nothing that is announced says why: no limit, or one of which there is some left.
+    fn is_refused_for_no_reason(&self) -> bool {
+        let used_up = |budget: &Budget| budget.remaining == Some(0) && budget.reset.is_some();
+        self.refused && self.pacing.is_none() && self.policies.is_empty() && !self.budgets.iter().any(used_up)
     }
 }
 
@@ -141,8 +142,8 @@ pub(super) fn learn(state: &GateState, limits: Limits, heard: &Heard, now: Nanos
     let outright = heard.pacing.as_ref().and_then(|pacing| outright(state, pacing, now));
     let otherwise = unrefused(limits, state, now).interval;
     let announced = announced::learn(state, otherwise, heard, now);
-    let unannounced = heard.refused && heard.announces_nothing();
-    let backoff = unannounced.then(|| backoff::refused(state, otherwise, heard.sent_at, now)).flatten();
+    let backoff =
+        heard.is_refused_for_no_reason().then(|| backoff::refused(state, otherwise, heard.sent_at, now)).flatten();
     if outright.is_none() && announced.is_none() && backoff.is_none() {
         return None;
     }

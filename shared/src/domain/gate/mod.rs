@@ -2,7 +2,8 @@
 //! learned. It owns no clock and no I/O: whoever holds the state applies these and writes it by compare-and-swap.
 //!
 //! Invariant: the slots of any sequence of reservations number at most `window / interval + burst` in any window,
-//! whatever the clocks of those who reserve say, as long as they are within [`CLOCK_BOUND`] of each other.
+//! whatever the clocks of those who reserve say, as long as they are within [`CLOCK_BOUND`] of each other, and whatever is
+//! learned in between, where these are a ceiling.
 //!
 //! Times are nanoseconds since the epoch by the broker's clock.
 

@@ -124,8 +124,9 @@ impl Pace {
         let reopens = exhausted.filter_map(|budget| budget.reopens(now)).max();
         let said = match status {
             TOO_MANY_REQUESTS => {
-                let reset = self.budgets.iter().filter_map(|budget| budget.reopens(now)).min();
-                self.retry_after.or(reopens).or(reset)
+                // Where a part of it comes back at any moment, and there is some left, it was not this that was exceeded.
+                let whole = self.budgets.iter().filter(|budget| !budget.refills);
+                self.retry_after.or(reopens).or_else(|| whole.filter_map(|budget| budget.reset).min())
             }
             UNAVAILABLE => self.retry_after,
             _ => None,

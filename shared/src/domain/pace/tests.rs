@@ -47,6 +47,8 @@ fn a_429_always_closes_and_what_was_said_outright_counts_first() {
     assert_eq!(closes(&[], 429), Closes::ForNow);
     assert_eq!(closes(&[("retry-after", "5")], 429), Closes::Until(in_seconds(5)));
     assert_eq!(closes(&[("x-ratelimit-reset", "9")], 429), Closes::Until(in_seconds(9)));
+    let of_another_limit = [("x-ratelimit-remaining-requests", "59"), ("x-ratelimit-reset-requests", "6ms")];
+    assert_eq!(closes(&of_another_limit, 429), Closes::ForNow);
     let both = [("retry-after", "5"), ("x-ratelimit-reset", "9")];
     assert_eq!(closes(&both, 429), Closes::Until(in_seconds(5)));
 }
