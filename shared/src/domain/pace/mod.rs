@@ -27,6 +27,8 @@ use headers::Headers;
 
 /// The status that may come with a time to try again (RFC 9110, section 15.6.4).
 const UNAVAILABLE: u16 = 503;
+/// The status that some answer in its place.
+const FORBIDDEN: u16 = 403;
 
 /// What the headers of an answer say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -116,8 +118,8 @@ impl Pace {
         pace
     }
 
-    /// What an answer of this status does to its gate: a 429 always closes it, a 503 with a time too, and any answer that
-    /// says that nothing is left.
+    /// What an answer of this status does to its gate: a 429 always closes it, a 403 or a 503 with a time too, and any answer
+    /// that says that nothing is left.
     #[must_use]
     pub fn closes(&self, status: u16, now: Millis) -> Closes {
         let exhausted = self.budgets.iter().filter(|budget| budget.remaining == Some(0));
@@ -128,7 +130,8 @@ impl Pace {
                 let whole = self.budgets.iter().filter(|budget| !budget.refills);
                 self.retry_after.or(reopens).or_else(|| whole.filter_map(|budget| budget.reset).min())
             }
-            UNAVAILABLE => self.retry_after,
+            // GitHub's secondary limits answer 403 with a time.
+            FORBIDDEN | UNAVAILABLE => self.retry_after,
             _ => None,
         };
         match said.or(reopens) {

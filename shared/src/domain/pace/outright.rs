@@ -11,7 +11,7 @@ const RATES: [&str; 2] = ["x-aqueduct-rps", "x-ezthrottle-rps"];
 const CONCURRENCIES: [&str; 2] = ["x-aqueduct-max-concurrent", "x-ezthrottle-max-concurrent"];
 
 pub(super) fn read(headers: &Headers<'_>, pace: &mut Pace) {
-    let rate = RATES.iter().find_map(|name| Some((*name, headers.number(name)?))).filter(|(_, rate)| *rate > 0.0);
+    let rate = RATES.iter().find_map(|name| Some((*name, headers.number(name).filter(|rate| *rate > 0.0)?)));
     let concurrency = CONCURRENCIES.iter().find_map(|name| {
         let calls: u32 = headers.get(name)?.parse().ok()?;
         (calls > 0).then_some((*name, calls))

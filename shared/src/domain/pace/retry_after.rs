@@ -9,7 +9,7 @@ use super::moment;
 use crate::clock::Millis;
 
 pub(super) fn read(headers: &Headers<'_>) -> Option<Millis> {
-    if let Some(millis) = headers.number("retry-after-ms") {
+    if let Some(millis) = headers.number("retry-after-ms").filter(|millis| *millis > 0.0) {
         return moment::later(headers.now, millis / 1_000.0);
     }
     let value = headers.get("retry-after")?;

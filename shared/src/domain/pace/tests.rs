@@ -54,7 +54,9 @@ fn a_429_always_closes_and_what_was_said_outright_counts_first() {
 }
 
 #[test]
-fn a_503_closes_with_a_time_only_and_no_other_failure_does() {
+fn a_503_and_a_403_close_with_a_time_only_and_no_other_failure_does() {
+    assert_eq!(closes(&[("retry-after", "5")], 403), Closes::Until(in_seconds(5)));
+    assert_eq!(closes(&[], 403), Closes::Not);
     assert_eq!(closes(&[("retry-after", "5")], 503), Closes::Until(in_seconds(5)));
     assert_eq!(closes(&[], 503), Closes::Not);
     assert_eq!(closes(&[("retry-after", "5")], 500), Closes::Not);
