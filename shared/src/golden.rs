@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Millis;
 use crate::domain::delivery::{Deliveries, Delivery, Quorum, WebhookState};
-use crate::domain::gate::{Closing, GateState, Interval, Learned, Lease, Nanos, Operator};
+use crate::domain::gate;
+use crate::domain::gate::{Closing, GateState, Interval, Learned, Lease, Nanos};
 use crate::domain::id::{BranchId, Destination, GateName, Incarnation, QueueName, Tenant, Token};
 use crate::domain::job::{
     Body, Contender, ExecutionMode, Job, JsonText, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
@@ -242,13 +243,20 @@ fn golden_queues_and_gates() {
         &GateState {
             destination: destination(),
             account: None,
+            operator: None,
             arrival: Nanos(12),
             closing: Some(Closing { until: Nanos(13), consecutive: 2 }),
             learned: Some(learned),
-            operator: None,
             leases: [("worker".to_owned(), Lease { count: 5, until: Nanos(14) })].into(),
         },
     );
+}
+
+#[test]
+fn golden_settings() {
+    let settings =
+        Settings { prefix: "sluice".into(), shards: 16, record_buckets: 4, replicas: 3, consumers_in_memory: true };
+    keeps_its_form("settings", &settings);
 }
 
 #[test]
@@ -265,15 +273,8 @@ fn golden_what_operators_set() {
         paused_since: Some(Millis(10)),
     };
     keeps_its_form("queue_paused", &queue);
-    let operator =
-        Operator { interval: Interval::of_rate(2.0), burst: Some(3), concurrency: Some(4), set_at: Nanos(15) };
-    let gate = GateState { operator: Some(operator), ..GateState::new(destination(), None) };
+    let (interval, set_at) = (Interval::of_rate(2.0), Nanos(15));
+    let operator = Some(gate::Operator { interval, burst: Some(3), concurrency: Some(4), set_at });
+    let gate = GateState { operator, ..GateState::new(destination(), None) };
     keeps_its_form("gate_operated", &gate);
-}
-
-#[test]
-fn golden_settings() {
-    let settings =
-        Settings { prefix: "sluice".into(), shards: 16, record_buckets: 4, replicas: 3, consumers_in_memory: true };
-    keeps_its_form("settings", &settings);
 }

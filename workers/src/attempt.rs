@@ -20,7 +20,6 @@ use tokio::time::Instant;
 
 use crate::dispatch::Dispatcher;
 use crate::gate::{Closed, Hold, Slot};
-use crate::pause::Pause;
 use crate::send::{Marks, Outgoing, error, unsendable};
 use crate::settlements::Watched;
 
@@ -35,7 +34,6 @@ pub(crate) struct Attempt<'a> {
     pub(crate) message: &'a JobMessage,
     pub(crate) branch: BranchId,
     pub(crate) attempt: u32,
-    pub(crate) pause: &'a Pause,
 }
 
 /// How it ended.
@@ -100,7 +98,7 @@ impl Attempt<'_> {
                 // Whoever else runs takes it.
                 () = self.dispatcher.stop.begun.cancelled() => return Ok(Turn::Over(Then::GiveBack { until: clock::now() })),
                 // Nobody takes it before the queue is resumed.
-                () = self.pause.on() => return Ok(Turn::Over(Then::GiveBack { until: clock::now() })),
+                () = hold.paused() => return Ok(Turn::Over(Then::GiveBack { until: clock::now() })),
                 () = watched.told() => match self.look_again().await? {
                     Ok(fresh) => seen = fresh,
                     Err(then) => return Ok(Turn::Over(then)),

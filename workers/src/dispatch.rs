@@ -19,7 +19,6 @@ use crate::attempt::{Attempt, Ended};
 use crate::gate::Hold;
 use crate::handler::Handler;
 use crate::message;
-use crate::pause::Pause;
 use crate::send::Sender;
 use crate::settings::Settings;
 use crate::settlements::Settlements;
@@ -48,11 +47,11 @@ pub(crate) struct Stop {
 
 impl Dispatcher {
     /// Takes a message on, in a task of its own. `place` is its place among all that this worker has in hand.
-    pub(crate) fn spawn(self: &Arc<Self>, in_hand: InHand, hold: Hold, place: OwnedSemaphorePermit, pause: Pause) {
+    pub(crate) fn spawn(self: &Arc<Self>, in_hand: InHand, hold: Hold, place: OwnedSemaphorePermit) {
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             tokio::select! {
-                () = this.handler.unless_poisoned(&in_hand, Box::pin(this.dispatch(&in_hand, hold, &pause))) => {}
+                () = this.handler.unless_poisoned(&in_hand, Box::pin(this.dispatch(&in_hand, hold))) => {}
                 () = keep_alive(&in_hand, this.settings.ack_wait) => {}
                 // Whoever gets it next reads the record and goes on from there.
                 () = this.stop.at_once.cancelled() => in_hand.nak(None).await,
@@ -61,25 +60,19 @@ impl Dispatcher {
         });
     }
 
-    async fn dispatch(&self, in_hand: &InHand, hold: Hold, pause: &Pause) {
+    async fn dispatch(&self, in_hand: &InHand, hold: Hold) {
         let message = match message::read(self.handler.effects().nats().prefix(), in_hand) {
             Ok(message) => message,
             Err(strange) => return self.handler.let_go_of(in_hand, strange).await,
         };
-        match self.carry_out(in_hand, &message, hold, pause).await {
+        match self.carry_out(in_hand, &message, hold).await {
             Err(unfinished) if unfinished.is_for_good() => self.handler.poisoned(in_hand, &unfinished).await,
             then => self.handler.let_go(in_hand, then).await,
         }
     }
 
     /// Guard, attempt, conclude; says what becomes of the message.
-    async fn carry_out(
-        &self,
-        in_hand: &InHand,
-        message: &JobMessage,
-        hold: Hold,
-        pause: &Pause,
-    ) -> Result<Then, Unfinished> {
+    async fn carry_out(&self, in_hand: &InHand, message: &JobMessage, hold: Hold) -> Result<Then, Unfinished> {
         // First watched, then read: an end of the job in between is either told or read.
         let watched = self.settlements.watch(&message.address.job);
         let guarded = self.handler.guard(message).await?;
@@ -89,7 +82,7 @@ impl Dispatcher {
         };
         fault_points::point("work", &seen.record.key);
         self.handler.could_end(in_hand, &seen.record)?;
-        let attempt = Attempt { dispatcher: self, message, branch, attempt, pause };
+        let attempt = Attempt { dispatcher: self, message, branch, attempt };
         match attempt.make(seen, hold, watched).await? {
             Ended::Answered { answer, verdict, seen } => {
                 fault_points::point("answer", &seen.record.key);

@@ -52,8 +52,8 @@ impl Fleet {
 
     fn start(&self, name: QueueName, entry: QueueEntry) -> Pulled {
         let stop: CancellationToken = self.dispatcher.stop.begun.child_token();
-        let (shard, gates) = (entry.shard, self.gates.of_queue(&entry));
         let (teller, pause) = pause(entry.paused_since.is_some());
+        let (shard, gates) = (entry.shard, self.gates.of_queue(&entry).paused_by(pause.clone()));
         let (dispatcher, places) = (Arc::clone(&self.dispatcher), Arc::clone(&self.places));
         let pull = Pull { dispatcher, name, entry, gates, pause, places, stop: stop.clone() };
         self.dispatcher.tasks.spawn(pull.run());

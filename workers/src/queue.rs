@@ -80,8 +80,8 @@ impl Pull {
         let mut wanted = 1;
         loop {
             let mut holds = tokio::select! {
-                () = self.stop.cancelled() => return End::Stopped,
                 () = self.pause.on() => return End::Paused,
+                () = self.stop.cancelled() => return End::Stopped,
                 holds = self.room(wanted) => holds,
             };
             let asked = holds.len();
@@ -127,7 +127,7 @@ impl Pull {
 
     async fn take_on(&self, message: InHand, hold: Option<Hold>) {
         match (Arc::clone(&self.places).try_acquire_owned(), hold) {
-            (Ok(place), Some(hold)) => self.dispatcher.spawn(message, hold, place, self.pause.clone()),
+            (Ok(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
             (Ok(_) | Err(_), _) => message.nak(Some(HANDS_FULL)).await,
         }
     }

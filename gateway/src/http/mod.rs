@@ -76,15 +76,15 @@ pub async fn serve_admin(
 
 fn api(http: Http) -> Router {
     Router::new()
-        .route("/v1/jobs", post(jobs::submit))
-        .route("/v1/jobs/batch", post(batch::submit))
-        .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
-        .route("/v1/jobs/{id}/events", get(events::follow))
         .route("/v1/queues", get(queues::list))
         .route("/v1/queues/{queue}", get(queues::get).patch(queues::adjust))
         .route("/v1/queues/{queue}/pause", post(queues::pause))
         .route("/v1/queues/{queue}/resume", post(queues::resume))
         .route("/v1/queues/{queue}/purge", post(queues::purge))
+        .route("/v1/jobs", post(jobs::submit))
+        .route("/v1/jobs/batch", post(batch::submit))
+        .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
+        .route("/v1/jobs/{id}/events", get(events::follow))
         .with_state(http)
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::handle::Gate;
 use super::slot::{Closed, Slot};
+use crate::pause::Pause;
 
 /// How late a slot may be used at least and at most; in between, by one interval.
 const LATE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -27,6 +28,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct GateSet {
     gates: Arc<[Gate]>,
     counts: Arc<Counts>,
+    /// Whether the queue that draws from them is paused, where it can be.
+    pause: Option<Pause>,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +62,12 @@ impl GateSet {
     /// A set of gates.
     #[must_use]
     pub fn new(gates: Vec<Gate>) -> Self {
-        Self { gates: gates.into(), counts: Arc::default() }
+        Self { gates: gates.into(), counts: Arc::default(), pause: None }
+    }
+
+    /// The same for a queue that can be paused.
+    pub(crate) fn paused_by(self, pause: Pause) -> Self {
+        Self { pause: Some(pause), ..self }
     }
 
     /// Waits until the gates are open and at least one more message may be in hand; then gives as many as may, up to
@@ -129,6 +137,14 @@ impl Hold {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.set.gates[0]
+    }
+
+    /// Resolves when the queue is paused: nothing of it is sent then.
+    pub(crate) async fn paused(&self) {
+        match &self.set.pause {
+            Some(pause) => pause.on().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits for a slot of every gate and for its time: send when this returns. A slot that was missed because the

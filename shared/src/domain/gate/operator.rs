@@ -89,18 +89,23 @@ impl<T> Setting<T> {
     }
 }
 
-/// The limits that count now: an operator's replace the configured ones; what was learned replaces a default, and lowers a
-/// ceiling.
-#[must_use]
-pub fn effective(configured: Limits, state: &GateState, now: Nanos) -> Limits {
-    let Some(own) = state.operator else { return limits::effective(configured, state, now) };
-    let base = Limits {
+/// What is configured, with what an operator set in its place: what is learned is held against this.
+fn given(configured: Limits, state: &GateState) -> Limits {
+    let Some(own) = state.operator else { return configured };
+    Limits {
         interval: own.interval.unwrap_or(configured.interval),
         burst: own.burst.unwrap_or(configured.burst),
         concurrency: own.concurrency.unwrap_or(configured.concurrency),
         ..configured
-    };
-    let learned = limits::effective(base, state, now);
+    }
+}
+
+/// The limits that count now: an operator's replace the configured ones; what was learned replaces a default, and lowers a
+/// ceiling.
+#[must_use]
+pub fn effective(configured: Limits, state: &GateState, now: Nanos) -> Limits {
+    let learned = limits::effective(given(configured, state), state, now);
+    let Some(own) = state.operator else { return learned };
     Limits {
         interval: own.interval.map_or(learned.interval, |ceiling| learned.interval.max(ceiling)),
         burst: own.burst.map_or(learned.burst, |ceiling| learned.burst.min(ceiling)).max(1),

@@ -55,6 +55,9 @@ pub struct GateState {
     /// The account there, where it has a gate of its own.
     #[serde(default)]
     pub account: Option<String>,
+    /// Limits that an operator set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
     /// The theoretical arrival time: when the next call is due if calls come at the rate exactly.
     #[serde(default)]
     pub arrival: Nanos,
@@ -64,9 +67,6 @@ pub struct GateState {
     /// Limits that the destination announced.
     #[serde(default)]
     pub learned: Option<Learned>,
-    /// Limits that an operator set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<Operator>,
     /// Calls in flight of each worker.
     #[serde(default)]
     pub leases: BTreeMap<String, Lease>,
