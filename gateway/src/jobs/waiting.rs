@@ -25,7 +25,8 @@ pub struct Waiting {
     /// Its place in the queue, 1 being the next; absent where it is not in the queue yet or the broker did not say in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
-    /// When its turn is expected at the earliest, milliseconds since the epoch; absent where nobody knows.
+    /// When its turn is expected at the earliest, milliseconds since the epoch; absent where that is at any moment, or nobody
+    /// knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_at: Option<Millis>,
 }
@@ -86,7 +87,9 @@ impl Waiting {
         } else {
             Reason::Worker
         };
-        let expected_at = expected.filter(|_| !paused).map(Nanos::to_millis);
+        // At any moment, or nobody knows when.
+        let is_open = matches!(reason, Reason::Worker | Reason::Paused);
+        let expected_at = expected.filter(|_| !is_open).map(Nanos::to_millis);
         Self { reason, queue: queue.to_string(), position, expected_at }
     }
 }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn a_branch_whose_turn_it_is_waits_for_a_worker() {
         let first = waiting(false, gate(), Some(1));
-        assert_eq!((first.reason, first.expected_at), (Reason::Worker, Some(NOW)));
+        assert_eq!((first.reason, first.expected_at), (Reason::Worker, None));
         assert_eq!(waiting(false, gate(), None).reason, Reason::Worker);
     }
 

@@ -90,7 +90,8 @@ async fn jobs_behind_each_other_have_their_places_and_are_expected_one_after_the
         assert_eq!(waiting["position"], ahead + 1, "{waiting}");
         assert_eq!(waiting["reason"], if ahead == 0 { "worker" } else { "rate" }, "{waiting}");
         // Two calls a second.
-        assert!(is_about(&waiting["expected_at"], began + 500 * ahead), "{waiting} from {began}");
+        let is_next = ahead == 0 && waiting.get("expected_at").is_none();
+        assert!(is_next || is_about(&waiting["expected_at"], began + 500 * ahead), "{waiting} from {began}");
     }
     // Those that have ended without having been sent are still in the queue, and are passed over without waiting.
     rig.gateway.delete(&format!("/v1/jobs/{}", ids[0])).await;
