@@ -19,6 +19,10 @@ const CONSUMER: &str = "those";
 const ACK_WAIT: Duration = Duration::from_secs(300);
 
 async fn start() -> (TestBroker, Nats) {
+    start_with(ACK_WAIT).await
+}
+
+async fn start_with(ack_wait: Duration) -> (TestBroker, Nats) {
     let broker = TestBroker::start().await;
     let nats = broker.effects().await.nats().clone();
     let config = Config {
@@ -31,7 +35,7 @@ async fn start() -> (TestBroker, Nats) {
     let consumer = Pull {
         durable_name: Some(CONSUMER.into()),
         ack_policy: AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
+        ack_wait,
         max_ack_pending: 100_000,
         ..Pull::default()
     };
@@ -113,4 +117,27 @@ async fn a_stop_while_nothing_comes_is_over_at_once_and_the_request_with_it() {
     puller.request(1, Duration::from_secs(10)).await.unwrap();
     let Pulled::Message(message) = puller.next().await else { panic!("it was given to one who had stopped") };
     assert!(message.ack_confirmed().await);
+}
+
+#[tokio::test]
+async fn a_second_copy_of_what_this_process_has_in_hand_is_passed_over_until_that_is_let_go_of() {
+    let (_broker, nats) = start_with(Duration::from_secs(1)).await;
+    nats.publish("many.1".into(), HeaderMap::new(), "x".into()).await.unwrap();
+    let generation = Generation::default();
+    let (mut puller, mut other) = (
+        Puller::open(&nats, STREAM, CONSUMER, &generation).await.unwrap(),
+        Puller::open(&nats, STREAM, CONSUMER, &generation).await.unwrap(),
+    );
+    puller.request(1, Duration::from_secs(5)).await.unwrap();
+    let Pulled::Message(first) = puller.next().await else { panic!("no message") };
+    other.request(1, Duration::from_secs(10)).await.unwrap();
+    // It was handed out once more after its time, and used the request up.
+    assert!(matches!(other.next().await, Pulled::Over));
+    other.request(1, Duration::from_secs(10)).await.unwrap();
+    first.nak(None).await;
+    let Pulled::Message(again) = other.next().await else { panic!("no message") };
+    assert!(again.delivered() >= 3, "{}", again.delivered());
+    drop(first);
+    assert!(again.ack_confirmed().await);
+    assert_eq!(left(&nats).await.0, 0);
 }

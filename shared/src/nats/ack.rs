@@ -7,7 +7,7 @@ use async_nats::jetstream::message::{AckKind, Message};
 use async_nats::{HeaderMap, Request};
 use bytes::Bytes;
 
-use super::pull::Generation;
+use super::pull::{Generation, Holding};
 use super::{Nats, REQUEST_TIMEOUT};
 use crate::clock::Millis;
 
@@ -24,8 +24,7 @@ pub struct InHand {
     sequence: u64,
     delivered: u64,
     published: Millis,
-    generation: Generation,
-    handed_out_by: u64,
+    holding: Holding,
     /// When the puller that brought it was opened.
     pulled_since: Millis,
     /// When the broker last heard, or said, that it is in hand.
@@ -39,7 +38,7 @@ impl std::fmt::Debug for Nats {
 }
 
 impl InHand {
-    /// Takes a message as it came from a consumer; `None` where it did not come from one.
+    /// Takes a message as it came from a consumer; `None` where it did not come from one, or this process has it in hand.
     #[must_use]
     pub(super) fn new(nats: &Nats, message: Message, generation: &Generation, pulled_since: Millis) -> Option<Self> {
         let (sequence, delivered, published) = {
@@ -47,15 +46,13 @@ impl InHand {
             let published = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
             (info.stream_sequence, u64::try_from(info.delivered).unwrap_or(1), Millis(published))
         };
-        let (generation, handed_out_by) = (generation.clone(), generation.now());
         Some(Self {
             nats: nats.clone(),
             message,
             sequence,
             delivered,
             published,
-            generation,
-            handed_out_by,
+            holding: generation.hold(sequence)?,
             pulled_since,
             sign: Mutex::new(Instant::now()),
         })
@@ -135,6 +132,7 @@ impl InHand {
     /// handed it out anew, and would do so once more.
     pub async fn nak(&self, delay: Option<Duration>) {
         if self.is_current() {
+            self.holding.let_go();
             self.send(AckKind::Nak(delay)).await;
         }
     }
@@ -162,7 +160,7 @@ impl InHand {
     }
 
     fn is_current(&self) -> bool {
-        self.generation.now() == self.handed_out_by
+        self.holding.is_current()
     }
 
     async fn send(&self, kind: AckKind) {

@@ -3,8 +3,9 @@
 //! One subscription for each puller; a pull request names how many messages may come and how long it stands. What ends a
 //! request is told apart: used up, expired, the consumer gone, the broker silent.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::message::Message;
@@ -25,18 +26,65 @@ const ENDS: Duration = Duration::from_secs(2);
 /// What a request may bring beside its messages: how it ended, and how the one before it did.
 const STATUSES: usize = 2;
 
-/// Which life of a consumer a message was handed out by. A consumer that was made again hands out everything unacked
-/// anew, so whoever still holds a message of the earlier one has no say in when it comes again.
+/// Which life of a consumer a message was handed out by, and which of its messages this process has in hand.
+///
+/// A consumer that was made again hands out everything unacked anew, so whoever still holds a message of the earlier one has
+/// no say in when it comes again. One that has waited for too long for a sign hands a message out again, maybe to the very
+/// process that has it: the second copy is passed over, or it would be dealt with twice at once.
 #[derive(Clone, Debug, Default)]
-pub struct Generation(Arc<AtomicU64>);
+pub struct Generation(Arc<Lives>);
+
+#[derive(Debug, Default)]
+struct Lives {
+    now: AtomicU64,
+    /// By life and sequence.
+    in_hand: Mutex<HashSet<(u64, u64)>>,
+}
+
+/// A message is in hand for as long as this lives, or until it is let go of.
+#[derive(Debug)]
+pub(super) struct Holding {
+    generation: Generation,
+    life: u64,
+    sequence: u64,
+    let_go: AtomicBool,
+}
 
 impl Generation {
     pub(super) fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.now.load(Ordering::Acquire)
     }
 
     fn next(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.now.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// `None` where this process has it in hand already.
+    pub(super) fn hold(&self, sequence: u64) -> Option<Holding> {
+        let life = self.now();
+        let is_new = self.0.in_hand.lock().unwrap_or_else(PoisonError::into_inner).insert((life, sequence));
+        is_new.then(|| Holding { generation: self.clone(), life, sequence, let_go: AtomicBool::new(false) })
+    }
+}
+
+impl Holding {
+    /// It may come again from now on.
+    pub(super) fn let_go(&self) {
+        if !self.let_go.swap(true, Ordering::AcqRel) {
+            let in_hand = &self.generation.0.in_hand;
+            in_hand.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.life, self.sequence));
+        }
+    }
+
+    /// Whether the consumer is the one that handed it out.
+    pub(super) fn is_current(&self) -> bool {
+        self.generation.now() == self.life
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -148,8 +196,10 @@ impl Puller {
                     self.outstanding = self.outstanding.saturating_sub(1);
                     // Large messages can take longer than the request stands; what comes is not silence.
                     self.until = self.until.max(Instant::now() + SILENCE);
-                    if let Some(in_hand) = self.in_hand(message) {
-                        return Pulled::Message(Box::new(in_hand));
+                    match self.in_hand(message) {
+                        Some(in_hand) => return Pulled::Message(Box::new(in_hand)),
+                        None if self.outstanding == 0 => return Pulled::Over,
+                        None => {}
                     }
                 }
                 Some(StatusCode::IDLE_HEARTBEAT) => {}

@@ -94,5 +94,7 @@ async fn a_backlog_of_large_results_is_handed_out_once() {
         (info.ack_floor.stream_sequence == 20).then_some(info.delivered.consumer_sequence)
     })
     .await;
+    // A post that had to wait for its turn for long was put off.
+    rig.receiver.destination().wait_for(|calls| calls.len() >= 20, DEADLINE).await.unwrap();
     assert_eq!((handed_out, rig.receiver.destination().count()), (20, 20));
 }
