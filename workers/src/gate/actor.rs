@@ -2,6 +2,7 @@
 //! flight. It sleeps while nothing waits and nothing is in flight.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use super::slot::{Closed, Permit};
 const TROUBLE: Duration = Duration::from_millis(200);
 /// The pause after a lost swap, at most.
 const CONFLICT: Duration = Duration::from_millis(2);
+/// How much of the horizon is reserved ahead by a worker that had the last slots, and by others.
+const HAD_THE_LAST: f64 = 0.7;
+const OTHERS: Range<f64> = 0.8..0.95;
 /// What is reserved beyond those who wait, at rates where a swap for each call would be too slow.
 const AHEAD: Duration = Duration::from_millis(2);
 
@@ -69,6 +73,8 @@ struct Actor {
     stated_at: Option<Instant>,
     /// How long a swap takes.
     latency: Duration,
+    /// Whether the last slots that this worker asked for were its own.
+    had_the_last: bool,
 }
 
 impl Actor {
@@ -122,11 +128,10 @@ impl Actor {
         let (context, horizon) = (&gate.context, gate.context.settings.horizon());
         // Slots begin when the swap will be answered: none of them is late then.
         let asked_at = clock::nanos();
-        let now = asked_at.after(self.latency.min(horizon / 2));
+        let (now, reach) = (asked_at.after(self.latency.min(horizon / 2)), horizon.mul_f64(self.reach()));
         let held = gate.held().saturating_add(count(self.spare.len()));
         let want = count(self.waiters.len()).saturating_add(self.ahead(limits));
-        let Taken { state: next, slots, short } =
-            take(state.clone(), &context.worker, held, want, limits, now, horizon);
+        let Taken { state: next, slots, short } = take(state.clone(), &context.worker, held, want, limits, now, reach);
         if slots.is_empty() {
             return match short {
                 // Room is made by a change that the watch tells, or by a death.
@@ -135,7 +140,7 @@ impl Actor {
                     None => Instant::now() + LEASE / 3,
                 },
                 false => {
-                    let reached = next_slot(state, limits, now).before(horizon.mul_f64(0.9));
+                    let reached = next_slot(state, limits, now).before(reach.mul_f64(0.9));
                     clock::instant(reached).max(Instant::now() + CONFLICT / 4)
                 }
             };
@@ -147,6 +152,7 @@ impl Actor {
             Ok(Swapped::Done) => {
                 self.stated = held.saturating_add(count(slots.len()));
                 self.stated_at = Some(Instant::now());
+                self.had_the_last = true;
                 // A call that conforms already need not wait: those after it keep their distance from its slot.
                 let first = (next_slot(state, limits, asked_at) <= asked_at).then_some(asked_at);
                 let slots = first.into_iter().chain(slots.into_iter().skip(usize::from(first.is_some())));
@@ -156,12 +162,21 @@ impl Actor {
                 Instant::now()
             }
             // Unknown: the slots may be taken, so nobody uses them.
-            Ok(Swapped::Lost | Swapped::Unknown) => Instant::now() + jitter(CONFLICT),
+            Ok(Swapped::Lost | Swapped::Unknown) => {
+                self.had_the_last = false;
+                Instant::now() + jitter(CONFLICT)
+            }
             Err(error) => {
                 tracing::warn!(gate = %gate.shared.name, %error, "no slots could be reserved, trying again");
                 Instant::now() + jitter(TROUBLE)
             }
         }
+    }
+
+    /// How much of the horizon is reserved ahead. Workers of one gate take turns: who had the last slots lets the others go
+    /// first, and those draw lots, or whoever's way to the broker is a little shorter would have them all.
+    fn reach(&self) -> f64 {
+        if self.had_the_last { HAD_THE_LAST } else { rand::random_range(OTHERS) }
     }
 
     /// Slots beyond those who wait: none below a thousand a second.
