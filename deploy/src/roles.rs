@@ -27,6 +27,8 @@ use crate::entry::{self, AtWork};
 
 /// What roles may take to hand back what they hold, beyond the longest grace that is configured for what is on the wire.
 const HAND_BACK: Duration = Duration::from_secs(10);
+/// How long a role that starts waits for a cluster that has no leader.
+const ELECTS_WITHIN: Duration = Duration::from_secs(30);
 /// A broker that ends sooner than this after its start is not started again.
 const BROKER_LASTS: Duration = Duration::from_secs(10);
 
@@ -74,7 +76,7 @@ impl Ground {
             ConnectError::Credentials { .. } => Failure::Usage(error.into()),
             ConnectError::Unreachable { .. } => Failure::Broker(error.into()),
         })?;
-        topology.create(&nats, configuration::assets(&config)).await.map_err(of_topology)?;
+        create(&topology, &nats, &config).await.map_err(of_topology)?;
         nats.keep_time().await;
         telemetry::log_start(name.trim_start_matches("sluice "), env!("CARGO_PKG_VERSION"), &nats);
         Ok(Self { nats, config, metrics: Metrics::new(), shutdown, store: None })
@@ -100,6 +102,20 @@ impl Ground {
         let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);
         let caps = Caps::new(self.nats.max_payload(), response);
         Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl).counted_by(&self.metrics)
+    }
+}
+
+/// Makes the topology, again while the broker cannot answer.
+async fn create(topology: &Topology, nats: &Nats, config: &Config) -> Result<(), CreateError> {
+    let begin = Instant::now();
+    loop {
+        match topology.create(nats, configuration::assets(config)).await {
+            Err(error) if error.may_pass() && begin.elapsed() < ELECTS_WITHIN => {
+                tracing::warn!(%error, "NATS cannot make what is needed at the moment, trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            made => return made,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorK
 use super::names::{Settings, Topology};
 use crate::domain::id::QueueName;
 use crate::nats::bucket::{BucketError, Written};
+use crate::nats::read::ReadError;
 use crate::nats::{Nats, broker_error};
 use crate::queues::QueueEntry;
 
@@ -52,6 +53,22 @@ pub enum CreateError {
     /// The settings could not be read or written.
     #[error(transparent)]
     Bucket(#[from] BucketError),
+}
+
+/// What a cluster answers, or does not, while it elects a leader.
+const FOR_NOW: [&str; 5] =
+    ["temporarily unavailable", "can not handle request", "no responders", "timed out", "no suitable peers"];
+
+impl CreateError {
+    /// Whether it says nothing about what was to be made: the broker cannot answer at the moment.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::ServerTooOld { .. } | Self::Contradiction { .. } => false,
+            Self::Refused { why, .. } => FOR_NOW.iter().any(|for_now| why.contains(for_now)),
+            Self::Bucket(error) => matches!(error, BucketError::Read(ReadError::NoAnswer)),
+        }
+    }
 }
 
 /// How long dead letters are kept, and what consumers are made with.

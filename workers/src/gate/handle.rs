@@ -161,11 +161,11 @@ impl Gate {
         }
         let (gate, configured) = (&self.inner.shared, self.inner.configured);
         let before = gate.known().state;
-        // What is known after the change may be more than this answer brought: it is told once in this process.
+        // Of those who hear it at once, one writes it and tells: the last look of all others finds it known.
         let learned = AtomicBool::new(false);
         let change = |state: &GateState, now| {
             let changed = learn(state, configured, heard, now);
-            learned.fetch_or(changed.is_some(), Ordering::Relaxed);
+            learned.store(changed.is_some(), Ordering::Relaxed);
             changed
         };
         if !gate.change(change).await {

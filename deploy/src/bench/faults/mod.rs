@@ -75,7 +75,7 @@ async fn measure(args: &FaultsArgs, seed: u64, show: &Show) -> Result<(Report, V
     let kills = kill_all_along(&mut rig, args, &load, show).await?;
     let accepted = load.done().await?;
     show.progress("all are accepted; waiting for the last webhook");
-    let seen = rig.seen(accepted).await?;
+    let seen = rig.seen(accepted).await.with_context(|| format!("--seed {seed}"))?;
     let verdict = Verdict::of(&seen);
     let mut timelines = Vec::new();
     for wrong in verdict.wrong.iter().take(SHOWN) {

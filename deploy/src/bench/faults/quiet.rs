@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use futures_util::StreamExt as _;
 use sluice_shared::nats::{ConnectOptions, Nats};
 use sluice_shared::topology::Topology;
 use tokio::time::sleep;
@@ -29,10 +30,31 @@ pub async fn quiet(url: &str, topology: &Topology, within: Duration) -> anyhow::
                 break;
             }
             if Instant::now() > until {
-                bail!("{left} messages are left in {stream} after {within:?}");
+                let consumers = consumers(&nats, &stream).await;
+                bail!("{left} messages are left in {stream} after {within:?}; {consumers}");
             }
             sleep(LOOK_EVERY).await;
         }
     }
     Ok(())
+}
+
+/// How far the consumers of a stream are, for whoever has to find out why.
+async fn consumers(nats: &Nats, stream: &str) -> String {
+    let Ok(stream) = nats.jetstream().get_stream(stream).await else { return "it cannot be looked at".to_owned() };
+    let (state, mut all) = (stream.cached_info().state.clone(), stream.consumers());
+    let mut text = format!("sequences {} to {}", state.first_sequence, state.last_sequence);
+    while let Some(Ok(one)) = all.next().await {
+        text += &format!(
+            ", consumer {}: handed out to {}, all acked to {}, {} pending, {} in hand, {} handed out again, {} ask",
+            one.name,
+            one.delivered.stream_sequence,
+            one.ack_floor.stream_sequence,
+            one.num_pending,
+            one.num_ack_pending,
+            one.num_redelivered,
+            one.num_waiting
+        );
+    }
+    text
 }
