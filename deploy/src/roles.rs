@@ -122,9 +122,10 @@ async fn create(topology: &Topology, nats: &Nats, config: &Config) -> Result<(),
 fn of_topology(error: CreateError) -> Failure {
     match error {
         CreateError::Contradiction { .. } => Failure::Usage(error.into()),
-        CreateError::ServerTooOld { .. } | CreateError::Refused { .. } | CreateError::Bucket(_) => {
-            Failure::Broker(error.into())
-        }
+        CreateError::ServerTooOld { .. }
+        | CreateError::Refused { .. }
+        | CreateError::NotNow { .. }
+        | CreateError::Bucket(_) => Failure::Broker(error.into()),
     }
 }
 

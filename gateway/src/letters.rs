@@ -2,8 +2,6 @@
 //!
 //! Knows nothing of HTTP. Invariant: a letter is forgotten only after what it holds was handed back, or by somebody's wish.
 
-use std::fmt;
-
 use serde::Serialize;
 use serde_json::Value;
 use sluice_shared::clock::Millis;
@@ -112,7 +110,7 @@ impl Letters {
     /// # Errors
     /// Where the broker does not answer.
     pub async fn list(&self, kind: Option<DeadKind>, from: u64, most: usize) -> Result<PageBody, LetterError> {
-        let letters = self.page(kind, from, most).await?;
+        let letters = self.effects.nats().letters(kind, from, most).await?;
         let next = letters.last().map(|last| (last.sequence + 1).to_string());
         Ok(PageBody { letters: letters.iter().map(LetterBody::of).collect(), next })
     }
@@ -141,8 +139,8 @@ impl Letters {
     /// Where the broker does not answer; those before are done.
     pub async fn all(&self, kind: Option<DeadKind>, from: u64, wish: Wish) -> Result<DoneBody, LetterError> {
         let mut done = DoneBody::default();
-        let letters = self.page(kind, from, MOST).await?;
-        for letter in &letters {
+        let letters = self.effects.nats().letters(kind, from, MOST + 1).await?;
+        for letter in letters.iter().take(MOST) {
             match self.wished(letter, wish).await {
                 Ok(()) => done.done += 1,
                 Err(LetterError::NoWayBack(_)) => done.stay += 1,
@@ -150,12 +148,7 @@ impl Letters {
                 Err(LetterError::Unavailable) => return Err(LetterError::Unavailable),
             }
         }
-        let next = letters.last().map(|last| last.sequence + 1);
-        if let Some(next) = next
-            && !self.page(kind, next, 1).await?.is_empty()
-        {
-            done.next = Some(next.to_string());
-        }
+        done.next = letters.get(MOST).map(|next| next.sequence.to_string());
         Ok(done)
     }
 
@@ -164,18 +157,6 @@ impl Letters {
             Wish::Redrive => Ok(self.effects.redrive(letter).await?),
             Wish::Forget => Ok(self.effects.nats().forget_letter(letter).await?),
         }
-    }
-
-    /// A broker that ends its answer early has more.
-    async fn page(&self, kind: Option<DeadKind>, mut from: u64, most: usize) -> Result<Vec<Letter>, LetterError> {
-        let mut letters: Vec<Letter> = Vec::new();
-        while letters.len() < most {
-            let some = self.effects.nats().letters(kind, from, most - letters.len()).await?;
-            let Some(last) = some.last() else { break };
-            from = last.sequence + 1;
-            letters.extend(some);
-        }
-        Ok(letters)
     }
 
     async fn letter(&self, id: u64) -> Result<Letter, LetterError> {
@@ -226,15 +207,6 @@ fn outcome(letter: &Letter) -> Option<Value> {
         DeadKind::Submission | DeadKind::Message => return None,
     };
     serde_json::to_value(WebhookBody::new(&result, webhook, attempt)).ok()
-}
-
-impl fmt::Display for Wish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Redrive => "redrive",
-            Self::Forget => "forget",
-        })
-    }
 }
 
 impl From<ReadError> for LetterError {

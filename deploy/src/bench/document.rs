@@ -41,6 +41,11 @@ pub(super) async fn measured<R: Report>(
     report.wrong().map_or(Ok(()), |why| Err(Failure::Failed(anyhow!("{why}"))))
 }
 
+/// What is not as promised where jobs are lost, or calls or webhooks came twice.
+pub(super) fn lost_or_doubled(lost: u32, doubled: u32) -> Option<String> {
+    (lost + doubled > 0).then(|| format!("{lost} jobs are lost, {doubled} calls or webhooks came twice"))
+}
+
 /// A number with so many digits behind the point.
 pub(super) fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Report, measured, ms, text};
+use super::document::{Report, lost_or_doubled, measured, ms, text};
 use super::load::{BODY, Jobs};
 use super::monotonic::micros;
 use super::stage::{Plan, Stage};
@@ -91,8 +91,7 @@ impl Report for Times {
     }
 
     fn wrong(&self) -> Option<String> {
-        let (lost, doubled) = (self.lost, self.doubled);
-        (lost + doubled > 0).then(|| format!("{lost} jobs are lost, {doubled} calls or webhooks came twice"))
+        lost_or_doubled(self.lost, self.doubled)
     }
 
     fn nats_server(&self) -> Option<&str> {

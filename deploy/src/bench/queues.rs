@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Report, measured, rounded, table};
+use super::document::{Report, lost_or_doubled, measured, rounded, table};
 use super::load::{Jobs, Pace, finish};
 use super::monotonic::micros;
 use super::stage::{Plan, Stage};
@@ -118,8 +118,7 @@ impl Report for Points {
 
     fn wrong(&self) -> Option<String> {
         let sum = |of: fn(&Point) -> u32| self.points.iter().map(of).sum::<u32>();
-        let (lost, doubled) = (sum(|point| point.lost), sum(|point| point.doubled));
-        (lost + doubled > 0).then(|| format!("{lost} jobs are lost, {doubled} calls or webhooks came twice"))
+        lost_or_doubled(sum(|point| point.lost), sum(|point| point.doubled))
     }
 
     fn nats_server(&self) -> Option<&str> {

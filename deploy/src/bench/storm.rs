@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Report, measured, rounded};
+use super::document::{Report, lost_or_doubled, measured, rounded};
 use super::load::{Jobs, Pace, submit};
 use super::sink::Count;
 use super::stage::{Plan, Stage};
@@ -89,8 +89,7 @@ impl Report for Storm {
     }
 
     fn wrong(&self) -> Option<String> {
-        let (lost, doubled) = (self.lost, self.doubled);
-        (lost + doubled > 0).then(|| format!("{lost} jobs are lost, {doubled} calls or webhooks came twice"))
+        lost_or_doubled(self.lost, self.doubled)
     }
 
     fn nats_server(&self) -> Option<&str> {

@@ -21,11 +21,11 @@ use sluice_shared::telemetry::Metrics;
 use sluice_shared::topology::Topology;
 use sluice_workers::sweep::{Sweep, SweepOptions};
 
-use super::machine::Machine;
+use super::document::{Report, measured, rounded};
 use super::servers::{Servers, ServersError};
 use super::usage::Usage;
 use crate::cli::args::SweepArgs;
-use crate::cli::{Failure, configuration, say, stop};
+use crate::cli::{Failure, configuration};
 use crate::show::{Show, millis, seconds};
 
 /// How many records are written at a time.
@@ -36,7 +36,7 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 const ROUNDS: usize = 10_000;
 
 /// What was measured.
-struct Report {
+struct Swept {
     records: u32,
     pending: u32,
     broken: usize,
@@ -46,23 +46,16 @@ struct Report {
     server: Usage,
     sweeper: Usage,
     interval: Duration,
+    nats_server: Option<String>,
 }
 
 /// Runs it to its end. It is a failure where something broken was not healed, or where it was stopped before.
 pub(crate) async fn run(args: SweepArgs) -> Result<(), Failure> {
-    let stop = stop::on_signal().context("signals cannot be listened to")?;
     let show = Show::new(args.json);
-    let report = stop::unless_stopped(&stop, Box::pin(measure(&args, &show))).await;
-    let report = report.ok_or_else(|| anyhow!("the benchmark was stopped before its end"))??;
-    show.progress("");
-    say(&if args.json { format!("{:#}", report.document()) } else { report.table() });
-    if report.healed < report.broken {
-        return Err(Failure::Failed(anyhow!("{} of {} were not healed", report.broken - report.healed, report.broken)));
-    }
-    Ok(())
+    measured(args.json, &show, measure(&args, &show)).await
 }
 
-async fn measure(args: &SweepArgs, show: &Show) -> Result<Report, Failure> {
+async fn measure(args: &SweepArgs, show: &Show) -> Result<Swept, Failure> {
     let dir = tempfile::Builder::new().prefix("sluice-bench-").tempdir().context("there is no temporary directory")?;
     let program = std::env::current_exe().context("this program cannot be found")?;
     let servers = Servers::start(1, dir.path(), &program).await.map_err(|error| match error {
@@ -88,27 +81,25 @@ async fn measure(args: &SweepArgs, show: &Show) -> Result<Report, Failure> {
     }
     let (wall, after) = (begin.elapsed(), usage());
     let healed = healed(&effects, &broken).await?;
+    let nats_server = servers.version().map(|version| version.to_string());
     servers.stop().await;
-    Ok(Report {
+    Ok(Swept {
         records: args.records,
         pending: args.pending,
         broken: broken.len(),
         healed,
         rounds,
         wall,
-        server: since(before.0, after.0),
-        sweeper: since(before.1, after.1),
+        server: after.0 - before.0,
+        sweeper: after.1 - before.1,
         interval,
+        nats_server,
     })
 }
 
 fn ensure_ran(ran: bool) -> anyhow::Result<()> {
     ensure!(ran, "a round of the sweep did not come to its end");
     Ok(())
-}
-
-fn since(before: Usage, after: Usage) -> Usage {
-    Usage { cpu_us: after.cpu_us.saturating_sub(before.cpu_us), ..after }
 }
 
 /// How many rounds see every record once, when each bucket holds its share and a little more.
@@ -191,23 +182,25 @@ async fn healed(effects: &Effects, broken: &[(JobId, Box<Record>)]) -> anyhow::R
     Ok(healed)
 }
 
-impl Report {
+impl Swept {
     /// How many cores it takes in the long run, where rounds are an interval apart.
     fn cores(&self, usage: Usage) -> f64 {
         let rounds = u32::try_from(self.rounds).unwrap_or(u32::MAX);
         let all = self.wall + self.interval.saturating_mul(rounds);
         Duration::from_micros(usage.cpu_us).as_secs_f64() / all.as_secs_f64()
     }
+}
 
+impl Report for Swept {
     fn document(&self) -> Value {
         let part = |usage: Usage| {
             let cpu_s = seconds(Duration::from_micros(usage.cpu_us));
-            json!({ "cpu_s": cpu_s, "cores": (self.cores(usage) * 10_000.0).round() / 10_000.0, "rss_mb": usage.rss_kib / 1024 })
+            json!({ "cpu_s": cpu_s, "cores": rounded(self.cores(usage), 4), "rss_mb": usage.rss_kib / 1024 })
         };
         json!({
             "records": self.records, "pending": self.pending, "broken": self.broken, "healed": self.healed,
             "rounds": self.rounds, "pass_ms": millis(self.wall), "interval_ms": millis(self.interval),
-            "nats": part(self.server), "sweeper": part(self.sweeper), "machine": Machine::this(),
+            "nats": part(self.server), "sweeper": part(self.sweeper),
         })
     }
 
@@ -221,11 +214,10 @@ impl Report {
             )
         };
         format!(
-            "{} records of ended jobs, {} of waiting ones, {} broken\n{}\n\n{:<20}{} of {}\n{:<20}{} s without the pauses, {} rounds {} s apart\n{}{}",
+            "{} records of ended jobs, {} of waiting ones, {} broken\n\n{:<20}{} of {}\n{:<20}{} s without the pauses, {} rounds {} s apart\n{}{}",
             self.records,
             self.pending,
             self.broken,
-            Machine::this(),
             "healed",
             self.healed,
             self.broken,
@@ -238,5 +230,14 @@ impl Report {
         )
         .trim_end()
         .to_owned()
+    }
+
+    fn wrong(&self) -> Option<String> {
+        let left = self.broken - self.healed;
+        (left > 0).then(|| format!("{left} of {} were not healed", self.broken))
+    }
+
+    fn nats_server(&self) -> Option<&str> {
+        self.nats_server.as_deref()
     }
 }

@@ -35,6 +35,15 @@ impl Add for Usage {
     }
 }
 
+/// What was used since an earlier look: the processor time between, the memory as it is.
+impl Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { cpu_us: self.cpu_us.saturating_sub(before.cpu_us), ..self }
+    }
+}
+
 /// What each role used, all its processes together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Used {
@@ -61,17 +70,15 @@ impl Used {
     }
 }
 
-/// What was used since an earlier look: the processor time between, the memory as it is.
 impl Sub for Used {
     type Output = Self;
 
     fn sub(self, before: Self) -> Self {
-        let since = |now: Usage, before: Usage| Usage { cpu_us: now.cpu_us.saturating_sub(before.cpu_us), ..now };
         Self {
-            nats: since(self.nats, before.nats),
-            gateway: since(self.gateway, before.gateway),
-            worker: since(self.worker, before.worker),
-            delivery: since(self.delivery, before.delivery),
+            nats: self.nats - before.nats,
+            gateway: self.gateway - before.gateway,
+            worker: self.worker - before.worker,
+            delivery: self.delivery - before.delivery,
         }
     }
 }

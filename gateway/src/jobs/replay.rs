@@ -37,7 +37,10 @@ impl Jobs {
         let result = JobResult::of(job, &record).ok_or(ReplayError::NotEnded)?;
         self.effects().post_anew(&result, webhook).await.map_err(|error| match error {
             NotPostedAnew::NoSuchWebhook => ReplayError::NoSuchWebhook,
-            NotPostedAnew::Bucket(_) | NotPostedAnew::NotMoved(_) | NotPostedAnew::Contended => ReplayError::Unknown,
+            NotPostedAnew::Bucket(_)
+            | NotPostedAnew::Read(_)
+            | NotPostedAnew::NotMoved(_)
+            | NotPostedAnew::Contended => ReplayError::Unknown,
         })
     }
 }

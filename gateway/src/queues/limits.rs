@@ -2,13 +2,9 @@
 //!
 //! Everything that is wrong is said at once, each fault with its path. Invariant: a fault never repeats a value.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
-use serde_json::value::RawValue;
 use sluice_shared::domain::gate::{Adjustment, Interval, Setting};
-use sluice_shared::domain::submission::{Code, Fault};
+use sluice_shared::domain::submission::{Code, Entries, Fault};
 
 /// The fastest rate, calls a second.
 const FASTEST: f64 = 1_000_000.0;
@@ -107,33 +103,6 @@ fn fault(path: &str, code: Code, message: impl Into<String>) -> Fault {
 
 fn shortened(name: &str) -> String {
     name.chars().take(LONGEST_NAME).collect::<String>().escape_debug().to_string()
-}
-
-/// An object as a list, so that repeated names are seen.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(InOrder).map(Entries)
-    }
-}
-
-struct InOrder;
-
-impl<'de> Visitor<'de> for InOrder {
-    type Value = Vec<(String, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(entries)
-    }
 }
 
 #[cfg(test)]

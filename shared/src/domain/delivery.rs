@@ -221,12 +221,14 @@ impl WebhookState {
     }
 
     /// The state of one that is to be posted again from its first try, because somebody wants it; as it is where a try is
-    /// to come anyway. The one step back there is.
+    /// to come anyway. Whether an untried one is: the result may be on its way (`to_come`), or nobody knows of it any more.
+    /// The one step back there is.
     #[must_use]
-    pub fn posted_anew(&self, now: Millis) -> Self {
+    pub fn posted_anew(&self, to_come: bool, now: Millis) -> Self {
         let last_error = match self {
-            Self::Untried | Self::Waiting { .. } => return self.clone(),
-            Self::Delivered { .. } => None,
+            Self::Waiting { .. } => return self.clone(),
+            Self::Untried if to_come => return self.clone(),
+            Self::Untried | Self::Delivered { .. } => None,
             Self::Dead { reason, .. } => Some(reason.clone()),
         };
         Self::Waiting { attempt: 1, next_at: now.after(SOONEST), last_error }
@@ -326,13 +328,13 @@ impl Deliveries {
         self
     }
 
-    /// The state when one webhook is to be posted again, the quorum counted anew.
+    /// The state when one webhook is to be posted again, the quorum counted anew. `to_come`: its result is not handled yet.
     #[must_use]
-    pub fn posted_anew(&self, webhook: usize, result: &JobResult, now: Millis) -> Self {
+    pub fn posted_anew(&self, webhook: usize, result: &JobResult, to_come: bool, now: Millis) -> Self {
         let mut next = self.clone();
         next.webhooks.resize(result.webhooks.len(), WebhookState::Untried);
         if let Some(state) = next.webhooks.get_mut(webhook) {
-            *state = state.posted_anew(now);
+            *state = state.posted_anew(to_come, now);
         }
         next.counted(result)
     }

@@ -138,13 +138,15 @@ fn only_voting_webhooks_count_towards_the_quorum() {
 #[test]
 fn what_is_posted_anew_waits_for_its_first_try_and_does_not_count_as_delivered() {
     let one = result(&[true], 1);
-    for (state, last_error) in [(delivered(), false), (dead(), true)] {
+    for (state, last_error) in [(delivered(), false), (dead(), true), (WebhookState::Untried, false)] {
         let state = Deliveries { webhooks: vec![state], quorum: Quorum { needed: 1, reached: 1 } };
-        let anew = state.posted_anew(0, &one, NOW);
+        let anew = state.posted_anew(0, &one, false, NOW);
         let WebhookState::Waiting { attempt: 1, next_at, last_error: why } = anew.of(0) else { panic!("{anew:?}") };
         assert_eq!((*next_at, why.is_some(), anew.quorum.reached), (NOW.after(SOONEST), last_error, 0));
-        assert_eq!(anew.posted_anew(0, &one, NOW.after(SOONEST)), anew, "twice is as once");
+        assert_eq!(anew.posted_anew(0, &one, false, NOW.after(SOONEST)), anew, "twice is as once");
     }
+    let untried = Deliveries::untried(&one);
+    assert_eq!(untried.posted_anew(0, &one, true, NOW), untried, "its first try is to come anyway");
 }
 
 #[test]

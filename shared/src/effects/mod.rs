@@ -5,6 +5,7 @@ mod cancel;
 mod caps;
 mod carrier;
 mod handle;
+mod held;
 mod perform;
 mod post_anew;
 mod redrive;

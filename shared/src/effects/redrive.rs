@@ -9,7 +9,7 @@ use crate::domain::result::JobResult;
 use crate::nats::dead::DeadKind;
 use crate::nats::guarded::{NotMoved, Pointer};
 use crate::nats::letters::{Letter, NotForgotten};
-use crate::topology::{JobSubject, Stage};
+use crate::topology::JobSubject;
 use crate::wire;
 
 /// Why a dead letter is still there.
@@ -67,10 +67,10 @@ impl Effects {
     async fn redrive_message(&self, letter: &Letter) -> Result<(), NotRedriven> {
         let subject = letter.name.rsplit_once('.').map_or("", |(subject, _)| subject);
         let prefix = self.nats.prefix();
-        if let Ok((stage, address)) = JobSubject::parse(prefix, &format!("{prefix}.{subject}")) {
+        if let Ok((_, address)) = JobSubject::parse(prefix, &format!("{prefix}.{subject}")) {
             let Pointer { attempt } = wire::decode(&letter.payload)?;
-            let when = if stage == Stage::Work { When::Work } else { When::Due };
-            self.nats.move_chain(&address, when, attempt, 0).await?;
+            // Whatever its stage was: whoever handles it makes the work of it, and sees first that its queue is pulled.
+            self.nats.move_chain(&address, When::Due, attempt, 0).await?;
             return Ok(());
         }
         match subject.split('.').next() {

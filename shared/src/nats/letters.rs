@@ -33,15 +33,22 @@ pub struct Letter {
 pub struct NotForgotten(String);
 
 impl Nats {
-    /// At most `most` dead letters of one kind, or of all, at or after a place; fewer do not mean that there are no more, none
-    /// do. It reads whatever replica answers.
+    /// At most `most` dead letters of one kind, or of all, at or after a place; fewer mean that there are no more. What has no
+    /// name of a letter is passed over. It reads whatever replica answers.
     ///
     /// # Errors
     /// Where the broker does not answer or refuses.
-    pub async fn letters(&self, kind: Option<DeadKind>, from: u64, most: usize) -> Result<Vec<Letter>, ReadError> {
+    pub async fn letters(&self, kind: Option<DeadKind>, mut from: u64, most: usize) -> Result<Vec<Letter>, ReadError> {
+        let (stream, mut letters) = (self.topology().dead_stream(), Vec::new());
         let filter = self.topology().dead(kind.map_or("*", DeadKind::as_str), "*", ">");
-        let shown = self.shown(&self.topology().dead_stream(), &filter, from, most).await?;
-        Ok(shown.iter().filter_map(|shown| self.letter_of(shown)).collect())
+        while letters.len() < most {
+            // A broker that ends its answer early has more.
+            let shown = self.shown(&stream, &filter, from, most - letters.len()).await?;
+            let Some(last) = shown.last() else { break };
+            from = last.sequence + 1;
+            letters.extend(shown.iter().filter_map(|shown| self.letter_of(shown)));
+        }
+        Ok(letters)
     }
 
     /// The dead letter at a place.
@@ -49,8 +56,10 @@ impl Nats {
     /// # Errors
     /// Where the broker does not answer or refuses.
     pub async fn letter(&self, sequence: u64) -> Result<Option<Letter>, ReadError> {
-        let next = self.letters(None, sequence, 1).await?;
-        Ok(next.into_iter().find(|letter| letter.sequence == sequence))
+        let filter = self.topology().dead("*", "*", ">");
+        let next = self.shown(&self.topology().dead_stream(), &filter, sequence, 1).await?;
+        let here = next.iter().find(|shown| shown.sequence == sequence);
+        Ok(here.and_then(|shown| self.letter_of(shown)))
     }
 
     /// Removes a dead letter. Repeating it is harmless.

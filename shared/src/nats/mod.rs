@@ -8,6 +8,7 @@ pub mod bucket;
 mod connect;
 pub mod dead;
 pub mod deliveries;
+pub(crate) mod for_now;
 pub mod guarded;
 pub mod hand_over;
 pub mod heads;

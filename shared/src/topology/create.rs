@@ -1,5 +1,6 @@
 //! Makes what the names name: idempotent, from any role, at any start.
 
+use std::error::Error;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
@@ -8,6 +9,7 @@ use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorK
 use super::names::{Settings, Topology};
 use crate::domain::id::QueueName;
 use crate::nats::bucket::{BucketError, Written};
+use crate::nats::for_now::ForNow;
 use crate::nats::read::ReadError;
 use crate::nats::{Nats, broker_error};
 use crate::queues::QueueEntry;
@@ -50,24 +52,33 @@ pub enum CreateError {
         /// What the broker said.
         why: String,
     },
+    /// The broker cannot make it at the moment.
+    #[error("{asset} cannot be made at the moment: {why}")]
+    NotNow {
+        /// Which stream, bucket or consumer.
+        asset: String,
+        /// What the broker said.
+        why: String,
+    },
     /// The settings could not be read or written.
     #[error(transparent)]
     Bucket(#[from] BucketError),
 }
-
-/// What a cluster answers, or does not, while it elects a leader.
-const FOR_NOW: [&str; 5] =
-    ["temporarily unavailable", "can not handle request", "no responders", "timed out", "no suitable peers"];
 
 impl CreateError {
     /// Whether it says nothing about what was to be made: the broker cannot answer at the moment.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::ServerTooOld { .. } | Self::Contradiction { .. } => false,
-            Self::Refused { why, .. } => FOR_NOW.iter().any(|for_now| why.contains(for_now)),
+            Self::ServerTooOld { .. } | Self::Contradiction { .. } | Self::Refused { .. } => false,
+            Self::NotNow { .. } => true,
             Self::Bucket(error) => matches!(error, BucketError::Read(ReadError::NoAnswer)),
         }
+    }
+
+    fn of<E: Error + ForNow>(asset: String, error: &E) -> Self {
+        let why = broker_error(error);
+        if error.is_for_now() { Self::NotNow { asset, why } } else { Self::Refused { asset, why } }
     }
 }
 
@@ -136,7 +147,7 @@ impl Topology {
         if error.kind() == ConsumerCreateStrictErrorKind::AlreadyExists {
             return Ok(());
         }
-        Err(CreateError::Refused { asset: format!("consumer {name} on {stream}"), why: broker_error(&error) })
+        Err(CreateError::of(format!("consumer {name} on {stream}"), &error))
     }
 
     /// Makes the consumer of what comes due in a shard, again where the broker lost it.
@@ -194,7 +205,7 @@ impl Topology {
             return Ok(()); // a setting that an operator changed on purpose stays
         }
         let made = nats.jetstream().create_stream(stream).await;
-        made.map(|_| ()).map_err(|e| CreateError::Refused { asset, why: broker_error(&e) })
+        made.map(|_| ()).map_err(|error| CreateError::of(asset, &error))
     }
 
     async fn consume(
@@ -216,14 +227,13 @@ impl Topology {
             ..pull::Config::default()
         };
         let Err(error) = nats.jetstream().create_consumer_on_stream(config, stream).await else { return Ok(()) };
-        let why = broker_error(&error);
         // One that is there and cannot be changed is better than none. (Made within milliseconds of its predecessor's
         // removal, a consumer loses its directory to that, and refuses changes until the next restart.)
         if nats.jetstream().get_consumer_from_stream::<pull::Config, _, _>(name, stream).await.is_ok() {
-            tracing::warn!(stream, consumer = name, why, "a consumer stays as it was");
+            tracing::warn!(stream, consumer = name, why = broker_error(&error), "a consumer stays as it was");
             return Ok(());
         }
-        Err(CreateError::Refused { asset: format!("consumer {name} on {stream}"), why })
+        Err(CreateError::of(format!("consumer {name} on {stream}"), &error))
     }
 }
 

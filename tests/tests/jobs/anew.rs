@@ -1,5 +1,7 @@
 //! What is done once more because somebody asks for it: a failed job, a webhook.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 use sluice::scripted::Script;
@@ -87,4 +89,17 @@ async fn a_webhook_that_was_taken_is_posted_again_under_its_id_when_that_is_aske
     let missing = post(&scene, &format!("/v1/jobs/{id}/webhooks/1/replay")).await;
     assert_eq!((missing.status, &missing.body["code"]), (404, &json!("no_such_webhook")), "{missing:#?}");
     scene.nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_on_its_way_is_not_posted_twice_because_it_is_asked_for() {
+    let scene = Scene::start().await;
+    scene.hooks.answer([Script::answer(200).after(Duration::from_millis(1500))]);
+    let id = scene.submit("/", json!({})).await;
+    assert_eq!(ended(&scene, &id).await["status"], "success");
+    eventually("its post", async || (!scene.hooks.posts(&id).is_empty()).then_some(())).await;
+    let answer = post(&scene, &format!("/v1/jobs/{id}/webhooks/0/replay")).await;
+    assert_eq!(answer.status, 202, "{answer:#?}");
+    scene.nothing_left().await;
+    assert_eq!(scene.hooks.posts(&id).len(), 1);
 }

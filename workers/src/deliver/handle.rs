@@ -12,7 +12,6 @@ use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::BucketError;
 use sluice_shared::nats::guarded::NotMoved;
-use sluice_shared::nats::publish::MESSAGE_ID;
 use sluice_shared::nats::read::ReadError;
 use sluice_shared::panics::caught;
 use sluice_shared::telemetry::{Metrics, Via};
@@ -132,19 +131,13 @@ impl Handler {
         if let Some(submitted) = Box::pin(self.effects.submit_result_follow_up(&result)).await? {
             self.metrics.submitted(Via::FollowUp, submitted);
         }
-        let known = match may_be_known(message) {
-            true => self.memory.read(&result).await?,
-            false => Known::nothing(&result),
-        };
+        let known = if may_be_known(message) { self.memory.read(&result).await? } else { Known::nothing(&result) };
         self.deliver(&Hand::of_result(result), known).await
     }
 
     /// Whether the result that this is a copy of is in the stream still: then whoever has that deals with it.
     async fn is_there_already(&self, message: &InHand, result: &JobResult) -> Result<bool, ReadError> {
-        let nats = self.effects.nats();
-        let first = nats.next_from(&nats.topology().results_stream(), message.subject(), 1).await?;
-        let same = |id: Option<&str>| id == Some(&result.life());
-        Ok(first.is_some_and(|first| first.sequence < message.sequence() && same(first.header(MESSAGE_ID))))
+        Ok(self.effects.held_result(result).await?.is_some_and(|first| first < message.sequence()))
     }
 
     async fn due(&self, message: &InHand) -> Result<(), Undone> {

@@ -5,6 +5,7 @@
 //! Invariant: what comes out is a job that the rest of the program need not check again; what does not is answered with
 //! the path, the code and the remedy of each fault, and never with a header's value, a body or a URL.
 
+mod entries;
 mod fault;
 mod fields;
 mod headers;
@@ -21,6 +22,7 @@ mod tests;
 
 use serde_json::value::RawValue;
 
+pub use self::entries::Entries;
 pub use self::fault::{Code, Fault, Faults};
 use self::fields::{Reading, Value};
 use super::id::Tenant;
