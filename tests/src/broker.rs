@@ -1,5 +1,6 @@
 //! A nats-server of a test's own, with the topology made, connections to it, and what is in it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -68,6 +69,23 @@ impl TestBroker {
     #[must_use]
     pub fn url(&self) -> &str {
         self.broker.url()
+    }
+
+    /// The one directory under its store whose path ends so.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn directory(&self, ending: &str) -> PathBuf {
+        let mut left = vec![self.dir.path().to_owned()];
+        while let Some(directory) = left.pop() {
+            if directory.ends_with(ending) {
+                return directory;
+            }
+            let inside = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+            left.extend(inside.filter(|path| path.is_dir()));
+        }
+        panic!("there is no directory {ending}");
     }
 
     /// Changes a line of its configuration while it runs, as an operator would, and waits until it counts.

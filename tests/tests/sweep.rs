@@ -1,8 +1,12 @@
 //! The sweep against a real nats-server: what a death left undone is put right, what is over goes away.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
+use std::path::Path;
 use std::time::Duration;
 
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{Consumer, pull};
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::demand::When;
@@ -15,6 +19,7 @@ use sluice_shared::queues::{QueueEntry, QueueSpec};
 use sluice_shared::telemetry::Metrics;
 use sluice_shared::topology::JobSubject;
 use sluice_tests::broker::TestBroker;
+use sluice_tests::eventually;
 use sluice_workers::sweep::{Sweep, SweepOptions, run};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const OWN: Token = Token::Branch(BranchId::OWN);
 
 struct Rig {
-    _broker: TestBroker,
+    broker: TestBroker,
     effects: Effects,
     stop: CancellationToken,
 }
@@ -55,7 +60,7 @@ impl Rig {
     async fn start() -> Self {
         let broker = TestBroker::start().await;
         let effects = broker.effects().await;
-        Self { _broker: broker, effects, stop: CancellationToken::new() }
+        Self { broker, effects, stop: CancellationToken::new() }
     }
 
     fn sweep(&self) {
@@ -347,4 +352,54 @@ async fn a_broken_job_behind_more_ended_ones_than_a_page_holds_is_healed() {
     let broken = rig.broken(3).await;
     assert!(rig.a_sweep().round().await);
     assert_eq!(rig.healed(&broken).await, 3);
+}
+
+/// A nats-server that was killed between writing down the acks and the removals, as single ones can be.
+#[tokio::test]
+async fn what_was_acked_and_is_still_there_is_removed_and_what_was_not_stays() {
+    let mut rig = Rig::start().await;
+    let nats = rig.effects.nats().clone();
+    let (topology, stream) = (nats.topology().clone(), nats.topology().results_stream());
+    let publish = async |number: u32| {
+        let subject = topology.result(&Tenant::default(), &JobId::derive(&Tenant::default(), &number.to_string()));
+        nats.publish(subject, HeaderMap::new(), "anything".into()).await.unwrap();
+    };
+    for number in 0..10 {
+        publish(number).await;
+    }
+    // Its messages as they were before the acks are put back after them.
+    rig.broker.broker.stop().await;
+    let messages = rig.broker.directory(&format!("streams/{stream}/msgs"));
+    let kept = tempfile::tempdir().unwrap();
+    copy(&messages, kept.path());
+    rig.broker.broker.restart().await.unwrap();
+    let held = async || nats.jetstream().get_stream(&stream).await.map(|stream| stream.cached_info().state.messages);
+    assert_eq!(eventually("the stream", async || held().await.ok()).await, 10);
+    let consumer: Consumer<pull::Config> =
+        nats.jetstream().get_consumer_from_stream(topology.results_consumer(), &stream).await.unwrap();
+    let mut fetched = consumer.fetch().max_messages(10).messages().await.unwrap();
+    while let Some(message) = fetched.next().await {
+        message.unwrap().ack().await.unwrap();
+    }
+    eventually("all are removed", async || (held().await.ok()? == 0).then_some(())).await;
+    rig.broker.broker.stop().await;
+    std::fs::remove_dir_all(&messages).unwrap();
+    copy(kept.path(), &messages);
+    rig.broker.broker.restart().await.unwrap();
+    assert_eq!(eventually("the stream", async || held().await.ok()).await, 10, "nobody else removes them");
+    for number in 10..13 {
+        publish(number).await;
+    }
+    assert_eq!(nats.acked_to(&stream, topology.results_consumer()).await.unwrap(), 10);
+    assert!(rig.a_sweep().round().await);
+    assert_eq!(held().await.unwrap(), 3, "what nobody has acked stays");
+}
+
+/// Copies the files of a directory.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }

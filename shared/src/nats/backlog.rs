@@ -85,6 +85,19 @@ impl Nats {
         }
     }
 
+    /// Up to which sequence all messages that a consumer wants are acked, as its leader knows it; 0 where it is not there.
+    ///
+    /// # Errors
+    /// Where the broker does not answer or refuses.
+    pub async fn acked_to(&self, stream: &str, consumer: &str) -> Result<u64, ReadError> {
+        let info: ConsumerInfo = self.ask(&format!("CONSUMER.INFO.{stream}.{consumer}"), Bytes::new()).await?;
+        match info.error {
+            None => Ok(info.ack_floor.stream_seq),
+            Some(error) if error.err_code == NO_CONSUMER => Ok(0),
+            Some(error) => Err(refused(error)),
+        }
+    }
+
     /// How many subjects of a stream match; each has one message at most.
     async fn count(&self, stream: &str, filter: &str) -> Result<u64, ReadError> {
         let ask = serde_json::json!({"subjects_filter": filter, "offset": NO_PAGE});

@@ -53,6 +53,8 @@ pub enum Healed {
     Queue,
     /// A request body without a record.
     Body,
+    /// A message that was acked and not removed.
+    Acked,
 }
 
 /// A kind of request to the broker.
@@ -147,6 +149,7 @@ impl Label for Healed {
             Self::Signal => "signal",
             Self::Queue => "queue",
             Self::Body => "body",
+            Self::Acked => "acked",
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The sweep: slow, one at a time, it puts right what a death or a full disk left undone.
 //!
-//! Four passes: over the queues for overdue timers and queues that ended, over the records for branches and signals without
-//! a message, over the request bodies for those that nobody needs, over waiting webhooks for overdue timers. Every publish is guarded, so it is harmless beside whoever is at work on the same job.
+//! Five passes: over the queues for overdue timers and queues that ended, over the records for branches and signals without
+//! a message, over the request bodies for those that nobody needs, over waiting webhooks for overdue timers, over all streams
+//! for messages that are done and still there. Every publish is guarded, so it is harmless beside whoever is at work on the
+//! same job.
 
+mod acked;
 mod bodies;
 mod cursor;
 mod deliveries;

@@ -1,4 +1,4 @@
-//! One round: queues, records, bodies, webhooks. Looks slowly, publishes only by the guarded way, stops at any request.
+//! One round: queues, records, bodies, webhooks, streams. Looks slowly, publishes only by the guarded way, stops at any request.
 
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ impl Round<'_> {
         for (name, entry) in self.effects.queues().all() {
             let looked = self.timers(&name, &entry.value).await;
             go_on(looked)?;
+            let looked = self.acked_work(&name, &entry.value).await;
+            go_on(looked)?;
             let looked = self.life(&name, &entry.value).await;
             go_on(looked)?;
         }
@@ -56,6 +58,8 @@ impl Round<'_> {
         let looked = self.walk(Walk::Bodies, &topology.bodies_bucket()).await;
         go_on(looked)?;
         let looked = self.deliveries().await;
+        go_on(looked)?;
+        let looked = self.acked_by_the_fixed().await;
         go_on(looked)
     }
 
