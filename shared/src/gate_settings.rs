@@ -33,9 +33,7 @@ impl GateSettings {
     /// what holds for all others is a guess that they replace.
     #[must_use]
     pub fn limits(&self, destination: &Destination) -> Limits {
-        let name = destination.as_str();
-        let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-        let own = self.config.destinations.get(name).or_else(|| self.config.destinations.get(host));
+        let (name, own) = (destination.as_str(), self.own(destination));
         let preset = Preset::of(name).filter(|_| self.config.presets);
         let documented = |preset: &Preset| preset.ceiling && preset.calls.is_some();
         // The configuration refuses a rate that is no rate.
@@ -50,6 +48,26 @@ impl GateSettings {
             concurrency: concurrency.unwrap_or(self.config.concurrency).max(1),
             ceiling,
         }
+    }
+
+    /// How many failures in a row open a destination's circuit; none where no number does.
+    #[must_use]
+    pub fn circuit_failures(&self, destination: &Destination) -> Option<u32> {
+        let own = self.own(destination).and_then(|own| own.circuit_failures);
+        Some(own.unwrap_or(self.config.circuit_failures)).filter(|failures| *failures > 0)
+    }
+
+    /// How long an open circuit stays open at first.
+    #[must_use]
+    pub fn circuit_pause(&self) -> Duration {
+        self.config.circuit_pause
+    }
+
+    /// The section of a destination, by `host:port` or else by `host`.
+    fn own(&self, destination: &Destination) -> Option<&config::DestinationGate> {
+        let name = destination.as_str();
+        let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+        self.config.destinations.get(name).or_else(|| self.config.destinations.get(host))
     }
 
     /// How far ahead slots are reserved.
@@ -91,6 +109,16 @@ mod tests {
         assert_eq!(limits("", "api.notion.com:8443"), of(2.0, false));
         // No number is documented: what is announced replaces the guess.
         assert_eq!(limits("", "api.openai.com"), of(2.0, false));
+    }
+
+    #[test]
+    fn a_destination_can_have_another_number_of_failures_or_none() {
+        let toml = "gate.circuit_failures = 7\ngate.destinations.\"a.example\".circuit_failures = 0";
+        let settings = GateSettings::from(Config::from_toml(toml).unwrap().gate);
+        let failures = |host: &str| {
+            settings.circuit_failures(&Destination::of(&format!("https://{host}/").parse().unwrap()).unwrap())
+        };
+        assert_eq!((failures("a.example"), failures("b.example")), (None, Some(7)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::Millis;
 use crate::domain::delivery::{Deliveries, Delivery, Quorum, WebhookState};
 use crate::domain::gate;
-use crate::domain::gate::{Announced, Backoff, Closing, GateState, Interval, Learned, Lease, Nanos};
+use crate::domain::gate::{Announced, Backoff, Circuit, Closing, GateState, Interval, Learned, Lease, Nanos};
 use crate::domain::id::{BranchId, Destination, GateName, Incarnation, QueueName, Tenant, Token};
 use crate::domain::job::{
     Body, Contender, ExecutionMode, Job, JsonText, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
@@ -246,6 +246,7 @@ fn golden_queues_and_gates() {
             operator: None,
             arrival: Nanos(12),
             closing: Some(Closing { until: Nanos(13), consecutive: 2 }),
+            circuit: None,
             learned: Some(learned),
             announced: Vec::new(),
             backoff: None,
@@ -271,6 +272,12 @@ fn golden_learned_limits() {
         "gate_learned",
         &GateState { announced: vec![announced], backoff: Some(backoff), ..GateState::new(destination(), None) },
     );
+}
+
+#[test]
+fn golden_an_open_circuit() {
+    let circuit = Some(Circuit { opened_at: Nanos(21), until: Nanos(22), times: 2, status: Some(503) });
+    keeps_its_form("gate_circuit", &GateState { circuit, ..GateState::new(destination(), None) });
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_shared::clock;
-use sluice_shared::domain::classify::classify;
+use sluice_shared::domain::classify::{Working, classify, working};
 use sluice_shared::domain::decide::Verdict;
 use sluice_shared::domain::demand::Then;
 use sluice_shared::domain::event::What;
-use sluice_shared::domain::gate::Nanos;
+use sluice_shared::domain::gate::{Circuit, Nanos};
 use sluice_shared::domain::id::{BranchId, Destination};
 use sluice_shared::domain::job::Body;
 use sluice_shared::domain::outcome::{Answer, Class, Content, ErrorKind};
@@ -52,6 +52,15 @@ pub(crate) enum Ended {
     },
     /// Nothing was sent, or what was sent does not matter any more; this becomes of the message.
     NotMade(Then),
+    /// Nothing was sent: the destination does not work at the moment.
+    HeldOff {
+        /// The status of the failure that opened its circuit; none where there was no answer.
+        status: Option<u16>,
+        /// Until when nothing is sent.
+        until: clock::Millis,
+        /// The record, as it was read last.
+        seen: Seen,
+    },
     /// Nothing was sent: this process stood still for so long that somebody else has the message.
     Lost,
 }
@@ -64,6 +73,8 @@ enum Turn {
     TooLate(Seen),
     /// Nothing is sent.
     Over(Then),
+    /// Nothing is sent before that time, because the destination does not work.
+    HeldOff { circuit: Circuit, until: clock::Millis, seen: Seen },
 }
 
 impl Attempt<'_> {
@@ -76,6 +87,9 @@ impl Attempt<'_> {
                 return Ok(self.judge(error(ErrorKind::Expired, text.to_owned()), clock::nanos(), seen, &hold).await);
             }
             Turn::Over(then) => return Ok(Ended::NotMade(then)),
+            Turn::HeldOff { circuit, until, seen } => {
+                return Ok(Ended::HeldOff { status: circuit.status, until, seen });
+            }
         };
         let Some(branch) = seen.record.branch(self.branch) else { return Ok(Ended::NotMade(Then::Ack)) };
         let outgoing = self.outgoing(&seen.record, branch).await?;
@@ -117,7 +131,8 @@ impl Attempt<'_> {
         };
         self.dispatcher.handler.metrics().waited_at_gate(asked.elapsed());
         match slot {
-            Err(Closed { until }) => Ok(Turn::Over(Then::GiveBack { until })),
+            Err(Closed { until, circuit: Some(circuit) }) => Ok(Turn::HeldOff { circuit, until, seen }),
+            Err(Closed { until, circuit: None }) => Ok(Turn::Over(Then::GiveBack { until })),
             Ok(slot) if asked.elapsed() <= WORTH_READING_AGAIN => Ok(Turn::Come(slot, seen)),
             Ok(slot) => Ok(match self.look_again().await? {
                 Ok(seen) => Turn::Come(slot, seen),
@@ -193,6 +208,7 @@ impl Attempt<'_> {
     /// branch.
     async fn judge(&self, content: Content, sent_at: Nanos, seen: Seen, hold: &Hold) -> Ended {
         let now = clock::now();
+        self.count(hold, &content, sent_at).await;
         let closed_until = match &content {
             Content::Response(response) => {
                 let pace = Pace::read(&response.headers, now);
@@ -211,6 +227,22 @@ impl Attempt<'_> {
         let answer = Answer { attempt: self.attempt, at: now, content };
         let answer = if verdict == Verdict::Success { answer } else { answer.cut_to(LOSER_BODY) };
         Ended::Answered { answer, verdict, seen }
+    }
+
+    /// Tells the gate whether the destination works. A call that took too long says nothing about that: its job may have
+    /// little time.
+    async fn count(&self, hold: &Hold, content: &Content, sent_at: Nanos) {
+        let opened = match working(content) {
+            None => false,
+            Some(Working::Yes) => {
+                hold.gate().worked(sent_at).await;
+                false
+            }
+            Some(Working::No(status)) => hold.gate().failed(status, sent_at).await,
+        };
+        if opened {
+            self.dispatcher.handler.metrics().circuit_opened();
+        }
     }
 
     /// Lets the gate learn from an answer; says until when it is closed, where the answer closes it.

@@ -91,6 +91,9 @@ impl Dispatcher {
                 self.conclude(message, seen, &answer, verdict).await.map(Some)
             }
             Ended::NotMade(then) => Ok(Some(then)),
+            Ended::HeldOff { status, until, seen } => {
+                self.handler.hold_off(message, seen, status, until).await.map(Some)
+            }
             Ended::Lost => Ok(None),
         }
     }

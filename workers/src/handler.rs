@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sluice_shared::clock;
-use sluice_shared::domain::decide::{Kind, Known, Verdict, conclude, decide};
+use sluice_shared::clock::{self, Millis};
+use sluice_shared::domain::decide::{Kind, Known, Verdict, conclude, decide, held_off};
 use sluice_shared::domain::demand::{Decision, Then};
 use sluice_shared::domain::id::Token;
 use sluice_shared::domain::outcome::{Answer, Content, ErrorKind};
@@ -61,6 +61,21 @@ impl Handler {
             Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => decide(known, message.incoming(), now),
         };
         self.counted(self.effects.handle(message, seen, decided).await)
+    }
+
+    /// By the open circuit of the destination: what a failure would start, starts, and the message comes again.
+    pub(crate) async fn hold_off(
+        &self,
+        message: &JobMessage,
+        seen: Seen,
+        status: Option<u16>,
+        until: Millis,
+    ) -> Result<Then, Unfinished> {
+        let decided = |known: Known<'_>, now| match known {
+            Known::Record(record) => held_off(record, message.incoming(), status, until, now),
+            Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => decide(known, message.incoming(), now),
+        };
+        Ok(self.counted(self.effects.handle(message, Some(seen), decided).await)?.then)
     }
 
     pub(crate) fn counted(&self, handled: Result<Handled, Unfinished>) -> Result<Handled, Unfinished> {

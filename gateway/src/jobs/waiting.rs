@@ -41,6 +41,8 @@ pub enum Reason {
     BackingOff,
     /// An operator who resumes its queue.
     Paused,
+    /// Its destination, which does not work.
+    CircuitOpen,
     /// Its gate, which is closed.
     GateClosed,
     /// The end of other calls: as many are in flight as may be.
@@ -78,6 +80,8 @@ impl Waiting {
         let expected = position.map(|place| gates.iter().map(|gate| gate.slot(place, at)).max().unwrap_or(at));
         let reason = if paused {
             Reason::Paused
+        } else if gates.iter().any(|gate| gate.state.tripped(at).is_some()) {
+            Reason::CircuitOpen
         } else if gates.iter().any(|gate| gate.state.closed(at).is_some()) {
             Reason::GateClosed
         } else if gates.iter().any(|gate| gate.is_full(at)) {

@@ -82,12 +82,39 @@ pub struct GateBody {
     /// Until when it is closed, milliseconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_until: Option<Millis>,
+    /// The circuit of the destination, where that does not work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitBody>,
     /// What was learned from the destination's answers, as long as it counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub learned: Vec<LearnedBody>,
     /// What an operator set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorBody>,
+}
+
+/// A circuit that is not closed.
+#[derive(Debug, Serialize)]
+pub struct CircuitBody {
+    /// Whether nothing is sent, or one call at a time to find out whether the destination works.
+    pub state: CircuitState,
+    /// Since when, milliseconds since the epoch.
+    pub opened_at: Millis,
+    /// When it is half open, milliseconds since the epoch.
+    pub until: Millis,
+    /// The status of the failure that opened it; absent where there was no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+/// The state of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CircuitState {
+    /// Nothing is sent.
+    Open,
+    /// One call at a time.
+    HalfOpen,
 }
 
 /// A limit that counts now.
@@ -184,8 +211,20 @@ impl GateBody {
             in_flight: in_flight(state, now),
             open: closed.is_none(),
             closed_until: closed.map(Nanos::to_millis),
+            circuit: state.circuit.map(|circuit| CircuitBody::of(circuit, now)),
             learned: learned(state, now),
             operator: state.operator.as_ref().map(OperatorBody::from),
+        }
+    }
+}
+
+impl CircuitBody {
+    fn of(circuit: gate::Circuit, now: Nanos) -> Self {
+        Self {
+            state: if circuit.until > now { CircuitState::Open } else { CircuitState::HalfOpen },
+            opened_at: circuit.opened_at.to_millis(),
+            until: circuit.until.to_millis(),
+            status: circuit.status,
         }
     }
 }

@@ -84,6 +84,8 @@ pub(super) fn gate(gate: &Gate, faults: &mut Faults) {
     faults.unless(horizon.contains(&gate.horizon), "gate.horizon", "must be from 10ms to 5s");
     let close = Duration::from_secs(1)..=7 * DAY;
     faults.unless(close.contains(&gate.max_close), "gate.max_close", "must be from 1s to 7d");
+    let pause = Duration::from_millis(100)..=Duration::from_secs(3600);
+    faults.unless(pause.contains(&gate.circuit_pause), "gate.circuit_pause", "must be from 100ms to 1h");
     for (name, one) in &gate.destinations {
         let key = format!("gate.destinations.\"{name}\"");
         let host = !name.is_empty() && !name.contains(['/', '@', ' ']) && *name == name.to_lowercase();

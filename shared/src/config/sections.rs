@@ -163,6 +163,11 @@ pub struct Gate {
     /// The longest that one answer of a destination closes its gate.
     #[serde(with = "humantime_serde")]
     pub max_close: Duration,
+    /// Failures in a row that open the circuit of a destination; 0: none does.
+    pub circuit_failures: u32,
+    /// How long an open circuit stays open at first.
+    #[serde(with = "humantime_serde")]
+    pub circuit_pause: Duration,
     /// Whether well-known APIs have the limits that they document, where they have no section of their own.
     pub presets: bool,
     /// Destinations with limits of their own, by `host` or `host:port`.
@@ -182,6 +187,8 @@ pub struct DestinationGate {
     pub concurrency: Option<u32>,
     /// Whether limits that the destination announces can only lower these; they can where nothing is said.
     pub ceiling: Option<bool>,
+    /// Failures in a row that open its circuit; 0: none does.
+    pub circuit_failures: Option<u32>,
 }
 
 /// How long records are kept.

@@ -23,6 +23,26 @@ pub fn classify(content: &Content, policy: &RetryPolicy, defaults: &[StatusRange
     }
 }
 
+/// Whether a destination works, as far as an answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Working {
+    /// It answered, be it with a refusal.
+    Yes,
+    /// It answered with this 5xx, or not at all.
+    No(Option<u16>),
+}
+
+/// What an answer tells about its destination. A call that took too long tells nothing: its job may have had little time.
+#[must_use]
+pub fn working(content: &Content) -> Option<Working> {
+    match content {
+        Content::Response(response) if response.status >= 500 => Some(Working::No(Some(response.status))),
+        Content::Response(_) => Some(Working::Yes),
+        Content::Error { kind: ErrorKind::Connect | ErrorKind::Interrupted, .. } => Some(Working::No(None)),
+        Content::Error { .. } => None,
+    }
+}
+
 fn of_status(status: u16, policy: &RetryPolicy, defaults: &[StatusRange]) -> Class {
     let retried = match &policy.retry_codes {
         Some(codes) => codes.contains(&status),
@@ -66,6 +86,18 @@ mod tests {
                 assert_eq!(classify(&status(code), &RetryPolicy::default(), &DEFAULTS), class, "{code}");
             }
         }
+    }
+
+    #[test]
+    fn a_destination_that_refuses_works_and_one_that_is_silent_for_too_long_may() {
+        let error = |kind| Content::Error { kind, message: String::new() };
+        for code in [200, 302, 404, 429] {
+            assert_eq!(working(&status(code)), Some(Working::Yes), "{code}");
+        }
+        assert_eq!(working(&status(503)), Some(Working::No(Some(503))));
+        assert_eq!(working(&error(ErrorKind::Connect)), Some(Working::No(None)));
+        assert_eq!(working(&error(ErrorKind::Timeout)), None);
+        assert_eq!(working(&error(ErrorKind::Unsendable)), None);
     }
 
     #[test]

@@ -134,6 +134,29 @@ pub fn conclude(record: &Record, message: Incoming<'_>, answer: &Answer, verdict
     }
 }
 
+/// Decides about an attempt that is not made because the circuit of its destination is open: the message comes again when it
+/// is half open, the attempt is not used up, and what an attempt that failed with this status would start, starts.
+#[must_use]
+pub fn held_off(record: &Record, message: Incoming<'_>, status: Option<u16>, until: Millis, now: Millis) -> Decision {
+    let branch = match message.token {
+        Token::Branch(branch) if record.incarnation == *message.incarnation => branch,
+        Token::Branch(_) | Token::Start(_) | Token::Deadline | Token::Cancel | Token::Overdue => {
+            return decide(Known::Record(record), message, now);
+        }
+    };
+    if !record.is_at(branch, message.attempt) {
+        return decide(Known::Record(record), message, now);
+    }
+    let mut next = Box::new(record.clone());
+    start_triggered(&mut next, branch, status, now);
+    let then = Then::GiveBack { until };
+    if *next == *record {
+        return Decision::only(then);
+    }
+    let demands = ensure_fallbacks(&next, branch, now);
+    Decision { swap: Some(next), demands, then }
+}
+
 /// Decides about a message that cannot be handled, however often it is tried: its job ends as failed, whatever else contends,
 /// for a job that ends is better than one that hangs. Where it has ended, the message's row of the table decides.
 #[must_use]

@@ -292,6 +292,27 @@ fn a_429_starts_the_fallbacks_it_triggers_and_gives_the_message_back() {
 }
 
 #[test]
+fn an_attempt_that_is_held_off_stays_and_starts_what_such_a_failure_would() {
+    let fallbacks = [on_error(&[503]), on_error(&[500]), on_error(&[])];
+    let fallbacks = fallbacks.map(|trigger| branch(Some(0), trigger, BranchState::Unstarted));
+    let record = record([branch(None, None, live(1))].into_iter().chain(fallbacks).collect());
+    let until = NOW.after(Duration::from_secs(9));
+    let held_off = |record: &Record, status| held_off(record, work(record, 0, 1), status, until, NOW);
+    let decision = held_off(&record, Some(503));
+    let next = decision.swap.unwrap();
+    assert_eq!(next.branches[0], record.branches[0], "no attempt is used up");
+    assert_eq!([1, 2, 3].map(|number| next.branches[number].is_live()), [true, false, true]);
+    assert_eq!((decision.demands, decision.then), (vec![work_one(1), work_one(3)], Then::GiveBack { until }));
+    // Once more, and where there was no answer that a code could be of.
+    assert_eq!(held_off(&next, Some(503)), Decision::only(Then::GiveBack { until }));
+    let without = held_off(&record, None).swap.unwrap();
+    assert_eq!([1, 2, 3].map(|number| without.branches[number].is_live()), [false, false, true]);
+    // A message that does not count any more is handled as ever.
+    let dead = Record { branches: vec![branch(None, None, BranchState::Dead)], ..record };
+    assert_eq!(held_off(&dead, None).then, Then::Ack);
+}
+
+#[test]
 fn another_attempt_ensures_fallbacks_before_its_own_timer() {
     let record = record(vec![branch(None, None, live(1)), branch(Some(0), on_error(&[]), BranchState::Unstarted)]);
     let at = NOW.after(Duration::from_secs(4));

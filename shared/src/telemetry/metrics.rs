@@ -45,6 +45,7 @@ struct Counts {
     dropped: Counter,
     gate_wait_seconds: Histogram,
     gates_closed: Counter,
+    circuits_opened: Counter,
     set_aside: Family<One, Counter>,
     webhooks: Family<One, Counter>,
     webhook_seconds: Timed,
@@ -90,6 +91,12 @@ impl Metrics {
                 Histogram::new(JOB_SECONDS),
             ),
             gates_closed: add(to, "gates_closed", "Times that an answer closed a gate", Counter::default()),
+            circuits_opened: add(
+                to,
+                "circuits_opened",
+                "Times that failures in a row opened a circuit",
+                Counter::default(),
+            ),
             set_aside: by::<DeadKind>(to, "messages_set_aside", "What became a dead letter"),
             webhooks: by::<Webhook>(to, "webhooks", "Posts of webhooks"),
             webhook_seconds: timed::<Webhook>(to, "webhook_duration", "One post of a webhook", || {
@@ -156,6 +163,11 @@ impl Metrics {
     /// Counts an answer that closed a gate.
     pub fn gate_closed(&self) {
         self.0.gates_closed.inc();
+    }
+
+    /// Counts a circuit that opened.
+    pub fn circuit_opened(&self) {
+        self.0.circuits_opened.inc();
     }
 
     /// Counts what became a dead letter.

@@ -25,6 +25,7 @@ fn what_is_counted_is_shown_under_its_labels() {
     metrics.dropped();
     metrics.waited_at_gate(Duration::from_millis(2));
     metrics.gate_closed();
+    metrics.circuit_opened();
     metrics.set_aside(DeadKind::Message);
     metrics.webhook(Webhook::Retry, Duration::from_secs(3));
     metrics.healed(Healed::Timer);
@@ -38,6 +39,7 @@ fn what_is_counted_is_shown_under_its_labels() {
         "sluice_messages_dropped_total 1",
         "sluice_gate_wait_seconds_count 1",
         "sluice_gates_closed_total 1",
+        "sluice_circuits_opened_total 1",
         "sluice_messages_set_aside_total{kind=\"message\"} 1",
         "sluice_webhooks_total{result=\"retry\"} 1",
         "sluice_webhook_duration_seconds_sum{result=\"retry\"} 3.0",

@@ -87,10 +87,10 @@ impl Actor {
         let now = clock::nanos();
         let known = gate.shared.known();
         let limits = effective(gate.configured, &known.state, now);
-        if let Some(until) = known.state.closed(now) {
+        if let Some(closed) = Closed::of(&known.state, now) {
             self.spare.clear();
             for waiter in self.waiters.drain(..) {
-                let _ = waiter.tell.send(Err(Closed { until: until.to_millis() }));
+                let _ = waiter.tell.send(Err(closed));
             }
         }
         self.serve_from_spare(gate, now);

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sluice_shared::clock;
-use sluice_shared::domain::gate::Nanos;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -98,12 +97,15 @@ impl GateSet {
         }
     }
 
+    /// For how long nothing is to be had in hand. While a circuit is open messages are looked at all the same: their fallbacks
+    /// start, and they are given back.
     fn closed_for(&self) -> Option<Duration> {
-        let closed = |gate: &Gate| {
-            let now = clock::nanos();
-            gate.inner.shared.known().state.closed(now).map(|until| until.since(now))
-        };
-        self.gates.iter().filter_map(closed).max()
+        let now = clock::nanos();
+        let states = || self.gates.iter().map(|gate| gate.inner.shared.known().state);
+        if states().any(|state| state.tripped(now).is_some()) {
+            return None;
+        }
+        states().filter_map(|state| state.closed(now)).map(|until| until.since(now)).max()
     }
 
     fn take(&self, max: u32) -> u32 {
@@ -163,8 +165,8 @@ impl Hold {
             }
             for gate in self.set.gates.iter() {
                 let now = clock::nanos();
-                if let Some(until) = gate.inner.shared.known().state.closed(now).map(Nanos::to_millis) {
-                    return Err(Closed { until });
+                if let Some(closed) = Closed::of(&gate.inner.shared.known().state, now) {
+                    return Err(closed);
                 }
             }
             if at.elapsed() <= self.set.latest_use() {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sluice_shared::clock::{self, Millis};
-use sluice_shared::domain::gate::{self, GateState, Heard, Limits, Nanos, RAMP, effective, is_another_limit, learn};
+use sluice_shared::domain::gate::{
+    self, GateState, Heard, Limits, Nanos, RAMP, effective, is_another_limit, learn, reset, trip,
+};
 use sluice_shared::domain::id::{Destination, GateName};
 use sluice_shared::gate_settings::GateSettings;
 use sluice_shared::nats::Nats;
@@ -42,6 +44,9 @@ pub(super) struct Inner {
     pub(super) context: Arc<Context>,
     pub(super) shared: Shared,
     pub(super) configured: Limits,
+    /// Failures in a row that open the circuit, and how many there were.
+    circuit_failures: Option<u32>,
+    failures: AtomicU32,
     /// Calls that have a lease: in flight, or waiting for the time of their slot.
     held: AtomicU32,
     /// Told when a call is over.
@@ -88,6 +93,8 @@ impl Gates {
             context: Arc::clone(&self.context),
             shared: Shared::new(name.clone(), bucket, destination.clone(), account.map(str::to_owned)),
             configured: self.context.settings.limits(destination),
+            circuit_failures: self.context.settings.circuit_failures(destination),
+            failures: AtomicU32::new(0),
             held: AtomicU32::new(0),
             ended: Arc::default(),
             waiters,
@@ -174,6 +181,50 @@ impl Gate {
         }
         if learned.into_inner() {
             self.tell(&before);
+        }
+    }
+
+    /// A call that was sent at `sent_at` failed, with this status or without an answer: so many in a row open the circuit, and
+    /// one is enough where it is half open. Whether it was this that opened it.
+    pub async fn failed(&self, status: Option<u16>, sent_at: Nanos) -> bool {
+        let Some(most) = self.inner.circuit_failures else { return false };
+        let (gate, pause) = (&self.inner.shared, self.inner.context.settings.circuit_pause());
+        let in_a_row = self.inner.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        if in_a_row < most && gate.known().state.circuit.is_none() {
+            return false;
+        }
+        let opened = AtomicBool::new(false);
+        let change = |state: &GateState, now| {
+            let tripped = trip(state, status, sent_at, pause, now);
+            opened.store(tripped.is_some(), Ordering::Relaxed);
+            tripped
+        };
+        if !gate.change(change).await {
+            tracing::warn!(gate = %gate.name, "a circuit could not be opened for the other workers");
+            return false;
+        }
+        self.inner.failures.store(0, Ordering::Release);
+        let opened = opened.into_inner();
+        if opened {
+            let until = gate.known().state.circuit.map(|circuit| circuit.until.to_millis());
+            tracing::warn!(gate = %gate.name, failures = in_a_row, status, ?until, "a circuit opened: its destination does not work");
+        }
+        opened
+    }
+
+    /// A call that was sent at `sent_at` worked: failures in a row are counted anew, and a circuit that is half open closes.
+    pub async fn worked(&self, sent_at: Nanos) {
+        self.inner.failures.store(0, Ordering::Release);
+        let gate = &self.inner.shared;
+        if gate.known().state.circuit.is_none() {
+            return;
+        }
+        if gate.change(|state, now| reset(state, sent_at, now)).await {
+            if gate.known().state.circuit.is_none() {
+                tracing::info!(gate = %gate.name, "a circuit closed: its destination works again");
+            }
+        } else {
+            tracing::warn!(gate = %gate.name, "a circuit could not be closed for the other workers");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sluice_shared::clock::Millis;
+use sluice_shared::domain::gate::{Circuit, GateState, Nanos};
 use tokio::time::Instant;
 
 use super::handle::Inner;
@@ -13,6 +14,15 @@ use super::handle::Inner;
 pub struct Closed {
     /// When it opens, by the broker's clock.
     pub until: Millis,
+    /// The circuit of the destination, where that is open.
+    pub circuit: Option<Circuit>,
+}
+
+impl Closed {
+    /// Of a gate that is closed now.
+    pub(super) fn of(state: &GateState, now: Nanos) -> Option<Self> {
+        state.closed(now).map(|until| Self { until: until.to_millis(), circuit: state.tripped(now) })
+    }
 }
 
 /// Send now. Dropped when the call is over: the next may take its place.

@@ -9,6 +9,7 @@
 
 mod announced;
 mod backoff;
+mod circuit;
 mod closing;
 #[cfg(test)]
 mod learning_tests;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
+pub use circuit::{Circuit, reset, trip};
 pub use closing::{RAMP, close};
 pub use lease::{LEASE, in_flight, lease, next_expiry, restate};
 pub use limits::{Heard, Interval, Limits, Pacing, is_another_limit};

@@ -105,6 +105,15 @@ fn given(configured: Limits, state: &GateState) -> Limits {
 #[must_use]
 pub fn effective(configured: Limits, state: &GateState, now: Nanos) -> Limits {
     let learned = limits::effective(given(configured, state), state, now);
+    if state.circuit.is_some() {
+        // One call at a time finds out whether the destination works again.
+        return Limits { concurrency: 1, burst: 1, ..held_against(state, learned) };
+    }
+    held_against(state, learned)
+}
+
+/// What was learned, and never more than an operator allows.
+fn held_against(state: &GateState, learned: Limits) -> Limits {
     let Some(own) = state.operator else { return learned };
     Limits {
         interval: own.interval.map_or(learned.interval, |ceiling| learned.interval.max(ceiling)),

@@ -15,7 +15,7 @@ pub const CLOCK_BOUND: Duration = Duration::from_secs(10);
 /// The next moment at which a call may start, seen from now.
 #[must_use]
 pub fn next_slot(state: &GateState, limits: Limits, now: Nanos) -> Nanos {
-    let opens = state.closing.map_or(now, |closing| closing.until.max(now));
+    let opens = state.closed(now).unwrap_or(now);
     let credit = if opening(state, opens) {
         0
     } else {
@@ -26,7 +26,7 @@ pub fn next_slot(state: &GateState, limits: Limits, now: Nanos) -> Nanos {
 
 fn drawn_in(state: &GateState, limits: Limits, now: Nanos) -> Nanos {
     let ahead = CLOCK_BOUND.saturating_add(limits.interval.duration().saturating_mul(limits.burst.saturating_add(4)));
-    state.arrival.min(now.after(ahead).max(state.closing.map_or(Nanos(0), |closing| closing.until.after(ahead))))
+    state.arrival.min(state.closed(now).unwrap_or(now).after(ahead))
 }
 
 /// Reserves up to `want` slots that start before `now + horizon`, in order. Never one beyond it: whoever gets none waits

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::announced::Announced;
 use super::backoff::Backoff;
+use super::circuit::Circuit;
 use super::limits::Interval;
 use super::operator::Operator;
 use crate::clock::Millis;
@@ -66,6 +67,9 @@ pub struct GateState {
     /// The last closing, also when it is over.
     #[serde(default)]
     pub closing: Option<Closing>,
+    /// The circuit, where it is open or half open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Circuit>,
     /// Limits that the destination said outright.
     #[serde(default)]
     pub learned: Option<Learned>,
@@ -121,13 +125,14 @@ impl GateState {
     #[must_use]
     pub fn new(destination: Destination, account: Option<String>) -> Self {
         let (arrival, leases) = (Nanos(0), BTreeMap::new());
-        let (closing, learned, announced, backoff, operator) = (None, None, Vec::new(), None, None);
-        Self { destination, account, arrival, closing, learned, announced, backoff, operator, leases }
+        let (closing, circuit, learned, announced, backoff, operator) = (None, None, None, Vec::new(), None, None);
+        Self { destination, account, arrival, closing, circuit, learned, announced, backoff, operator, leases }
     }
 
-    /// Until when the gate is closed, if it is now.
+    /// Until when the gate is closed, by an answer or by an open circuit, if it is now.
     #[must_use]
     pub fn closed(&self, now: Nanos) -> Option<Nanos> {
-        self.closing.map(|closing| closing.until).filter(|until| *until > now)
+        let (closing, circuit) = (self.closing.map(|closing| closing.until), self.circuit.map(|circuit| circuit.until));
+        closing.max(circuit).filter(|until| *until > now)
     }
 }
