@@ -86,6 +86,7 @@ impl Topology {
             retention: RetentionPolicy::WorkQueue,
             // An operator may limit it; what was acknowledged is never dropped for what comes.
             discard: DiscardPolicy::New,
+            allow_direct: true,
             ..self.stream()
         }
     }
