@@ -45,8 +45,8 @@ pub(crate) fn worker(ground: Ground) -> anyhow::Result<AtWork> {
 pub(crate) fn delivery(ground: Ground) -> anyhow::Result<AtWork> {
     Ok(Box::pin(async move {
         let effects = ground.effects().await;
-        let options = DeliveryOptions::new(&ground.config.delivery, ground.config.worker.ack_wait);
-        let options = DeliveryOptions { targets: Targets::from(&ground.config.targets), ..options };
+        let targets = Targets::from(&ground.config.targets);
+        let options = DeliveryOptions::new(&ground.config.delivery, targets, ground.config.worker.ack_wait);
         Ok(deliver::run(effects, options, ground.metrics, ground.shutdown).await?)
     }))
 }
