@@ -282,6 +282,20 @@ async fn a_job_older_than_the_maximum_age_fails_instead_of_being_sent() {
     assert_eq!(rig.destination.count(), 0);
 }
 
+/// It was allowed when it was submitted: an address is no name, so nothing but this check stands before it.
+#[tokio::test]
+async fn a_job_whose_target_may_not_be_called_any_more_fails_without_a_call() {
+    let rig = Rig::start().await;
+    let job = rig.submit("a").await.job;
+    let _worker = rig.worker("targets.deny_networks = [\"127.0.0.1\"]").await;
+    let outcome = rig.ended(&job).await.outcome.unwrap();
+    let Content::Error { kind, message } = outcome.answer.unwrap().content else { panic!("an answer") };
+    assert_eq!((outcome.status, kind), (Status::Failed, ErrorKind::TargetRefused));
+    assert!(!message.contains("127.0.0.1"), "{message}");
+    assert_eq!(rig.destination.count(), 0);
+    rig.empty().await;
+}
+
 #[tokio::test]
 async fn a_broker_without_room_for_an_answer_gets_it_later_without_a_second_call() {
     let rig = Rig::start().await;
