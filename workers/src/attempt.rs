@@ -98,7 +98,14 @@ impl Attempt<'_> {
     async fn turn(&self, mut seen: Seen, hold: &Hold, watched: &mut Watched) -> Result<Turn, Unfinished> {
         let asked = Instant::now();
         let too_old_at = seen.record.starts_at.after(self.dispatcher.settings.max_age);
-        let (too_old, slot) = (tokio::time::sleep(too_old_at.since(clock::now())), hold.slot());
+        let too_old_in = too_old_at.since(clock::now());
+        let too_old = async {
+            // A timer takes its time even for none, and the slot could come first.
+            if !too_old_in.is_zero() {
+                tokio::time::sleep(too_old_in).await;
+            }
+        };
+        let slot = hold.slot();
         tokio::pin!(too_old, slot);
         let slot = loop {
             tokio::select! {
