@@ -6,6 +6,7 @@
 
 mod calls;
 mod doors;
+mod naive;
 mod names;
 mod rig;
 mod tenants;
