@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode};
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
 use sluice_shared::domain::id::{BranchId, Tenant};
 use sluice_shared::domain::job::Request;
 use sluice_shared::domain::outcome::{Content, ErrorKind, Response};
@@ -111,15 +111,15 @@ impl Marks<'_> {
 
 impl Sender {
     pub(crate) fn new(targets: Targets) -> Result<Self, NoClient> {
-        let builder = || {
-            Client::builder()
+        let set = |builder: ClientBuilder| {
+            builder
                 .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT)
                 .tcp_keepalive(Duration::from_secs(30))
                 .http2_adaptive_window(true)
                 .http2_keep_alive_interval(Duration::from_secs(20))
         };
-        let clients = Clients::new(targets, builder);
+        let clients = Clients::new(targets, set);
         clients.map(|clients| Self { clients }).map_err(|error| NoClient(why(&error)))
     }
 

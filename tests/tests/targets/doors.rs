@@ -46,7 +46,8 @@ fn check(problem: &Value) {
     let faults = problem["faults"].as_array().unwrap();
     let mut paths: Vec<&str> = faults.iter().map(|fault| fault["path"].as_str().unwrap()).collect();
     let mut expected = PATHS.to_vec();
-    (paths.sort_unstable(), expected.sort_unstable());
+    paths.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(paths, expected, "{problem:#}");
     for fault in faults {
         assert_eq!((&fault["code"], &fault["message"]), (&json!("target_refused"), &faults[0]["message"]), "{fault}");

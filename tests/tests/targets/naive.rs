@@ -62,6 +62,6 @@ async fn what_gets_inside_by_any_client_does_not_by_sluice() {
         assert!(reached && rig.inner.count() == before + 1, "the naive client does not get inside by {what}: {url}");
         let does = sluice(&rig, &url).await;
         assert_eq!((does.as_str(), rig.inner.count()), (expected, before + 1), "{what}: {url}");
-        println!("{what:<36} {url:<50} naive: inside   sluice: {does}");
+        eprintln!("{what:<36} {url:<50} naive: inside   sluice: {does}");
     }
 }

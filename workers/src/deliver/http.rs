@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::delivery::Came;
 use sluice_shared::domain::pace::Pace;
@@ -31,14 +31,14 @@ const LONGEST_ERROR: usize = 300;
 
 /// The clients of this process, for what may be posted to.
 pub(super) fn clients(targets: Targets, per_endpoint: usize) -> Result<Clients, DeliveryError> {
-    let builder = || {
-        Client::builder()
+    let set = |builder: ClientBuilder| {
+        builder
             .user_agent(USER_AGENT)
             .tcp_keepalive(KEEP_ALIVE)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(per_endpoint)
     };
-    Clients::new(targets, builder).map_err(|error| DeliveryError::Client(broker_error(&error)))
+    Clients::new(targets, set).map_err(|error| DeliveryError::Client(broker_error(&error)))
 }
 
 /// Posts, and says what came of it.

@@ -29,11 +29,11 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Clients for these targets, made with what `builder` sets.
-    pub(crate) fn new(targets: Targets, builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Self> {
+    /// Clients for these targets, made with what `set` sets.
+    pub(crate) fn new(targets: Targets, set: impl Fn(ClientBuilder) -> ClientBuilder) -> reqwest::Result<Self> {
         let client = |policy: &Arc<Policy>| {
             let resolver = Checked::by(Arc::clone(policy));
-            builder().redirect(Redirects::none()).no_proxy().dns_resolver(resolver).build()
+            set(Client::builder()).redirect(Redirects::none()).no_proxy().dns_resolver(resolver).build()
         };
         let all = client(targets.all())?;
         let tenants = targets.tenants().map(|(tenant, policy)| Ok((tenant.clone(), client(policy)?)));

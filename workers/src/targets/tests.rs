@@ -8,7 +8,7 @@ use super::*;
 fn clients(lists: &str) -> Clients {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let targets = Targets::new(serde_json::from_str(lists).unwrap(), &BTreeMap::new());
-    Clients::new(targets, Client::builder).unwrap()
+    Clients::new(targets, |builder| builder).unwrap()
 }
 
 /// `localhost` is in every machine's hosts file: a name that resolves without a network.
