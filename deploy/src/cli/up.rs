@@ -104,7 +104,7 @@ impl Listening {
   NATS     {nats}{server}
   metrics  http://{http}/metrics (gateway), http://{metrics}/metrics (worker, delivery)
   data     {data}
-  targets  jobs and webhooks may call this machine (127.0.0.0/8, ::1), as roles that are started one by one may not
+  targets  this machine may be called too (127.0.0.0/8, ::1), unlike by roles started one by one
 {risk}
 A first job, and its outcome:
   curl -s http://{http}/v1/jobs -H 'content-type: application/json' \\
