@@ -7,6 +7,7 @@ use std::pin::Pin;
 
 use sluice_gateway::jobs::Jobs;
 use sluice_gateway::{http, nats};
+use sluice_shared::domain::targets::Targets;
 use sluice_shared::gate_settings::GateSettings;
 use sluice_workers::deliver::{self, DeliveryOptions};
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<A
         let (settings, stop) = (&ground.config.gateway, ground.shutdown.clone());
         let gates = GateSettings::from(ground.config.gate.clone());
         let jobs = Jobs::start(ground.effects().await, ground.room(), &stop).gated_by(gates);
+        let jobs = jobs.calling(Targets::from(&ground.config.targets));
         let options = nats::Options::new(settings, ground.config.worker.ack_wait);
         let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
         let by_nats = async { anyhow::Ok(by_nats.await?) };
@@ -43,7 +45,8 @@ pub(crate) fn worker(ground: Ground) -> anyhow::Result<AtWork> {
 pub(crate) fn delivery(ground: Ground) -> anyhow::Result<AtWork> {
     Ok(Box::pin(async move {
         let effects = ground.effects().await;
-        let options = DeliveryOptions::new(&ground.config.delivery, ground.config.worker.ack_wait);
+        let targets = Targets::from(&ground.config.targets);
+        let options = DeliveryOptions::new(&ground.config.delivery, targets, ground.config.worker.ack_wait);
         Ok(deliver::run(effects, options, ground.metrics, ground.shutdown).await?)
     }))
 }

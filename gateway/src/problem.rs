@@ -79,6 +79,8 @@ impl From<&Refusal> for Problem {
                     problem(StatusCode::BAD_REQUEST, "not_json")
                 } else if faults.is_too_large() {
                     problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+                } else if faults.is_target_refused() {
+                    problem(StatusCode::UNPROCESSABLE_ENTITY, "target_refused")
                 } else {
                     problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job")
                 };

@@ -10,11 +10,12 @@ use sluice::scripted::Destination;
 pub struct Configuration(BTreeMap<String, Value>);
 
 impl Default for Configuration {
-    /// A small topology, destinations that are not held up, and retries that come soon.
+    /// A small topology, destinations on this machine that are not held up, and retries that come soon.
     fn default() -> Self {
         Self(BTreeMap::new())
             .set("topology.shards", 1)
             .set("topology.record_buckets", 1)
+            .set("targets.allow_networks", ["127.0.0.0/8", "::1/128"].as_slice())
             .set("gate.rate", 1000.0)
             .set("gate.burst", 10)
             .set("retry.base", "20ms")

@@ -27,15 +27,19 @@ impl Process {
     /// # Panics
     /// Where it does not announce itself.
     pub async fn start(name: impl Into<String>, arguments: Vec<OsString>, log: PathBuf) -> Self {
-        Self::with_clock(name, arguments, log, 0).await
+        Self::within(name, arguments, log, Vec::new()).await
     }
 
-    /// The same on a machine whose clock is ahead by so many milliseconds, or behind.
+    /// The same with these variables in its environment.
     ///
     /// # Panics
     /// Where it does not announce itself.
-    pub async fn with_clock(name: impl Into<String>, arguments: Vec<OsString>, log: PathBuf, wrong_by: i64) -> Self {
-        let environment = vec![("SLUICE_CLOCK_WRONG_BY".to_owned(), wrong_by.to_string().into())];
+    pub async fn within(
+        name: impl Into<String>,
+        arguments: Vec<OsString>,
+        log: PathBuf,
+        environment: Vec<(String, OsString)>,
+    ) -> Self {
         let start = Start { name: name.into(), program: program(), arguments, environment, log };
         Self(process::Process::start(start).await.unwrap())
     }

@@ -23,6 +23,8 @@ pub struct Setup {
     pub deliveries: usize,
     /// By how many milliseconds the clocks of machines are ahead, or behind: that of each role's process in turn.
     pub wrong_clocks: WrongClocks,
+    /// What is in the environment of all of them.
+    pub environment: Vec<(&'static str, String)>,
     /// What all of them are configured with.
     pub configuration: Configuration,
 }
@@ -41,7 +43,7 @@ pub struct WrongClocks {
 impl Default for Setup {
     fn default() -> Self {
         let (wrong_clocks, configuration) = (WrongClocks::default(), Configuration::default());
-        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, configuration }
+        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, environment: Vec::new(), configuration }
     }
 }
 
@@ -62,6 +64,7 @@ pub struct System {
     /// The nats-server that they share.
     pub broker: TestBroker,
     clocks: WrongClocks,
+    environment: Vec<(&'static str, String)>,
     files: TempDir,
 }
 
@@ -87,9 +90,9 @@ impl System {
     pub async fn on(broker: TestBroker, setup: Setup) -> Self {
         let files = tempfile::tempdir().unwrap();
         std::fs::write(files.path().join("sluice.toml"), setup.configuration.toml()).unwrap();
-        let clocks = setup.wrong_clocks;
-        let mut this =
-            Self { gateways: Vec::new(), workers: Vec::new(), deliveries: Vec::new(), broker, clocks, files };
+        let (clocks, environment) = (setup.wrong_clocks, setup.environment);
+        let (gateways, workers, deliveries) = (Vec::new(), Vec::new(), Vec::new());
+        let mut this = Self { gateways, workers, deliveries, broker, clocks, environment, files };
         let roles = [("gateway", setup.gateways), ("worker", setup.workers), ("delivery", setup.deliveries)];
         let each = roles.iter().flat_map(|(role, count)| (0..*count).map(|number| this.role(role, number)));
         let mut started = join_all(each).await.into_iter();
@@ -124,7 +127,10 @@ impl System {
         };
         let wrong_by = clocks.get(number).copied().unwrap_or_default();
         let log = self.file(&format!("{role}-{number}.log"));
-        Process::with_clock(&name, self.arguments(role), log, wrong_by).await
+        let clock = ("SLUICE_CLOCK_WRONG_BY", wrong_by.to_string());
+        let environment = self.environment.iter().cloned().chain([clock]);
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        Process::within(&name, self.arguments(role), log, environment).await
     }
 
     fn arguments(&self, role: &str) -> Vec<OsString> {

@@ -117,6 +117,18 @@ fn only_the_clock_reads_the_wall_clock() {
     nowhere_else(&[CLOCK], reads);
 }
 
+/// What tests, the demo and benchmarks call with is their own.
+#[test]
+fn no_client_of_the_roles_is_made_but_where_its_targets_are_checked() {
+    let makes = |line: &str| {
+        ["Client::builder", "Client::new(", "TcpStream::connect", "lookup_host("].iter().any(|way| line.contains(way))
+    };
+    let found = strays(&["workers/src/targets/"], makes);
+    let roles = ["shared/src/", "gateway/src/", "workers/src/"];
+    let astray: Vec<&String> = found.iter().filter(|stray| roles.iter().any(|role| stray.starts_with(role))).collect();
+    assert!(astray.is_empty(), "{astray:#?}");
+}
+
 /// And whoever starts a cluster, to see that it can.
 #[test]
 fn only_the_topology_makes_streams_and_buckets() {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use http::Method;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use sluice::scripted::{Destination, Script};
+use sluice::scripted::{Destination, Script, WebhookReceiver};
 use sluice_tests::client::Client;
 use sluice_tests::configuration::Configuration;
 use sluice_tests::events::Event;
-use sluice_tests::eventually;
 use sluice_tests::process::is_alive;
 use sluice_tests::scene::{calls, dropped};
 use sluice_tests::up::Up;
+use sluice_tests::{DEADLINE, eventually};
 
 async fn up() -> (Up, Client, Destination) {
     let (up, destination) = (Up::start(&Configuration::default()).await, Destination::start().await.unwrap());
@@ -54,6 +54,19 @@ async fn a_job_is_waited_for_until_it_has_ended() {
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("success")), "{answer:#?}");
     assert_eq!(answer.body["outcome"]["response"]["body"], "hello");
     assert_eq!(answer.body["attempts"], 1);
+}
+
+#[tokio::test]
+async fn this_machine_may_be_called_and_webhooks_may_come_back_to_it_though_nothing_is_configured() {
+    let nothing = Configuration::default().set("targets.allow_networks", Value::Array(Vec::new()));
+    let up = Up::start(&nothing).await;
+    assert_eq!(up.process.announced()["loopback_targets"], true);
+    let (destination, hooks) = (Destination::start().await.unwrap(), WebhookReceiver::start().await.unwrap());
+    let by_name = destination.at("/").replace("127.0.0.1", "localhost");
+    let id = up.client().submit(&json!({"url": by_name, "webhooks": [{"url": hooks.url()}]})).await.job_id;
+    assert_eq!(hooks.wait_for_job(&id, DEADLINE).await.unwrap().payload["status"], "success");
+    let private = up.client().post(&json!({"url": "http://10.0.0.1/"})).await;
+    assert_eq!((private.status, &private.body["code"]), (422, &json!("target_refused")), "{private:#?}");
 }
 
 #[tokio::test]

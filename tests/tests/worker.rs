@@ -14,6 +14,7 @@ use sluice_shared::domain::id::{BranchId, JobId, Tenant, Token};
 use sluice_shared::domain::outcome::{Content, ErrorKind, Outcome, Status};
 use sluice_shared::domain::record::{BranchState, Record};
 use sluice_shared::domain::submission::{Limits, read};
+use sluice_shared::domain::targets::Targets;
 use sluice_shared::effects::{Effects, Receipt, Submission};
 use sluice_shared::nats::records::Found;
 use sluice_shared::telemetry::Metrics;
@@ -24,6 +25,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 const SOON: Duration = Duration::from_secs(20);
+/// Destinations are on this machine.
+const TARGETS: &str = "targets.allow_networks = [\"127.0.0.0/8\"]";
 
 struct Rig {
     broker: TestBroker,
@@ -58,7 +61,7 @@ impl Rig {
     }
 
     async fn worker(&self, settings: &str) -> Worker {
-        let config = Config::from_toml(&format!("gate.rate = 1000.0\n{settings}")).unwrap();
+        let config = Config::from_toml(&format!("{TARGETS}\ngate.rate = 1000.0\n{settings}")).unwrap();
         let (effects, stop) = (self.broker.effects().await, CancellationToken::new());
         let until = stop.clone();
         let task = tokio::spawn(async move {
@@ -69,7 +72,8 @@ impl Rig {
 
     async fn submit(&self, key: &str) -> Receipt {
         let tenant = Tenant::default();
-        let limits = Limits::new(1 << 20, clock::now(), "sluice", &tenant);
+        let targets = Targets::from(&Config::from_toml(TARGETS).unwrap().targets);
+        let limits = Limits::new(1 << 20, clock::now(), "sluice", &tenant).calling(&targets);
         let json = format!(r#"{{"url":"{}","webhooks":[{{"url":"nats:nobody"}}]}}"#, self.destination.at("/"));
         let job = read(json.as_bytes(), &limits).unwrap();
         let submission = Submission { tenant: tenant.clone(), key: key.into(), job, traceparent: None };
@@ -276,6 +280,20 @@ async fn a_job_older_than_the_maximum_age_fails_instead_of_being_sent() {
     let Content::Error { kind, .. } = outcome.answer.unwrap().content else { panic!("an answer") };
     assert_eq!((outcome.status, kind), (Status::Failed, ErrorKind::Expired));
     assert_eq!(rig.destination.count(), 0);
+}
+
+/// It was allowed when it was submitted: an address is no name, so nothing but this check stands before it.
+#[tokio::test]
+async fn a_job_whose_target_may_not_be_called_any_more_fails_without_a_call() {
+    let rig = Rig::start().await;
+    let job = rig.submit("a").await.job;
+    let _worker = rig.worker("targets.deny_networks = [\"127.0.0.1\"]").await;
+    let outcome = rig.ended(&job).await.outcome.unwrap();
+    let Content::Error { kind, message } = outcome.answer.unwrap().content else { panic!("an answer") };
+    assert_eq!((outcome.status, kind), (Status::Failed, ErrorKind::TargetRefused));
+    assert!(!message.contains("127.0.0.1"), "{message}");
+    assert_eq!(rig.destination.count(), 0);
+    rig.empty().await;
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::dispatch::Dispatcher;
 use crate::gate::{Closed, Hold, Slot};
-use crate::send::{Marks, Outgoing, error, unsendable};
+use crate::send::{Marks, Outgoing, Ready, error, unsendable};
 use crate::settlements::Watched;
 
 /// A wait for a slot longer than this makes the record worth reading again before the send.
@@ -92,13 +92,13 @@ impl Attempt<'_> {
             }
         };
         let Some(branch) = seen.record.branch(self.branch) else { return Ok(Ended::NotMade(Then::Ack)) };
-        let outgoing = self.outgoing(&seen.record, branch).await?;
+        let ready = self.ready(&seen.record, branch).await?;
         let sent_at = clock::nanos();
-        let content = match outgoing {
-            Err(unsendable) => unsendable,
+        let content = match ready {
+            Err(not_sent) => not_sent,
             Ok(_) if !self.in_hand.is_kept(self.dispatcher.settings.ack_wait) => return Ok(Ended::Lost),
-            Ok(outgoing) => tokio::select! {
-                content = self.send(&seen.record, branch, outgoing) => content,
+            Ok(ready) => tokio::select! {
+                content = self.send(&seen.record, branch, ready) => content,
                 // The request is dropped on the wire.
                 over = self.over(&mut watched) => return Ok(Ended::NotMade(over)),
             },
@@ -112,7 +112,14 @@ impl Attempt<'_> {
     async fn turn(&self, mut seen: Seen, hold: &Hold, watched: &mut Watched) -> Result<Turn, Unfinished> {
         let asked = Instant::now();
         let too_old_at = seen.record.starts_at.after(self.dispatcher.settings.max_age);
-        let (too_old, slot) = (tokio::time::sleep(too_old_at.since(clock::now())), hold.slot());
+        let too_old_in = too_old_at.since(clock::now());
+        let too_old = async {
+            // A timer takes its time even for none, and the slot could come first.
+            if !too_old_in.is_zero() {
+                tokio::time::sleep(too_old_in).await;
+            }
+        };
+        let slot = hold.slot();
         tokio::pin!(too_old, slot);
         let slot = loop {
             tokio::select! {
@@ -169,7 +176,7 @@ impl Attempt<'_> {
     }
 
     /// What is sent, or the answer that says why it cannot be.
-    async fn outgoing(&self, record: &Record, branch: &Branch) -> Result<Result<Outgoing, Content>, Unfinished> {
+    async fn ready(&self, record: &Record, branch: &Branch) -> Result<Result<Ready, Content>, Unfinished> {
         let request = &branch.contender.request;
         let body = match &request.body {
             Body::Empty => Bytes::new(),
@@ -184,10 +191,11 @@ impl Attempt<'_> {
         };
         let traceparent = record.traceparent.as_deref().and_then(traceparent::child);
         let marks = Marks { key: &record.key, branch: self.branch, traceparent };
-        Ok(Outgoing::new(request, body, marks))
+        let outgoing = Outgoing::new(request, body, marks);
+        Ok(outgoing.and_then(|outgoing| self.dispatcher.sender.ready(&record.tenant, outgoing)))
     }
 
-    async fn send(&self, record: &Record, branch: &Branch, outgoing: Outgoing) -> Content {
+    async fn send(&self, record: &Record, branch: &Branch, ready: Ready) -> Content {
         let (handler, settings) = (&self.dispatcher.handler, &self.dispatcher.settings);
         let destination = destination(branch);
         let sent = What::Sent { branch: self.branch, attempt: self.attempt, destination };
@@ -197,7 +205,7 @@ impl Attempt<'_> {
         let began = Instant::now();
         let timeout = branch.contender.timeout.unwrap_or(settings.attempt_timeout);
         let limit = handler.effects().caps().response_body;
-        let content = self.dispatcher.sender.send(outgoing, timeout, limit).await;
+        let content = ready.send(timeout, limit).await;
         drop(in_flight);
         let class = classify(&content, &branch.contender.retry, &settings.retry_codes);
         handler.metrics().attempted(class, began.elapsed());

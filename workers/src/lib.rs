@@ -17,6 +17,7 @@ mod send;
 mod settings;
 mod settlements;
 pub mod sweep;
+pub mod targets;
 mod worker;
 
 pub use send::NoClient;

@@ -1,7 +1,7 @@
 //! One HTTP exchange: a request goes out, an answer comes back, whatever happened. Never an error: what goes wrong is an
 //! answer too.
 //!
-//! Owns the HTTP client and what goes on the wire. Does not judge answers. Invariant: no text that leaves here holds a URL,
+//! Owns what goes on the wire. Does not judge answers, nor which targets may be called (`targets`). Invariant: no text that leaves here holds a URL,
 //! a header's value or a body.
 
 use std::error::Error;
@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
-use sluice_shared::domain::id::BranchId;
+use reqwest::{Client, ClientBuilder, Url};
+use sluice_shared::domain::id::{BranchId, Tenant};
 use sluice_shared::domain::job::Request;
 use sluice_shared::domain::outcome::{Content, ErrorKind, Response};
+use sluice_shared::domain::targets::{Refused, Targets};
+
+use crate::targets::{Clients, refused};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -38,7 +40,13 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Sends requests over connections that are kept open.
 pub(crate) struct Sender {
+    clients: Clients,
+}
+
+/// A request whose target may be called, as far as its URL says.
+pub(crate) struct Ready {
     client: Client,
+    outgoing: Outgoing,
 }
 
 /// The HTTP client could not be made.
@@ -102,24 +110,31 @@ impl Marks<'_> {
 }
 
 impl Sender {
-    pub(crate) fn new() -> Result<Self, NoClient> {
-        let client = Client::builder()
-            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            // A redirect is the answer: following it would be a call that no gate was asked for.
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT)
-            .tcp_keepalive(Duration::from_secs(30))
-            .http2_adaptive_window(true)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            // A proxy of the worker's environment is not meant for the calls of others.
-            .no_proxy()
-            .build();
-        client.map(|client| Self { client }).map_err(|error| NoClient(why(&error)))
+    pub(crate) fn new(targets: Targets) -> Result<Self, NoClient> {
+        let set = |builder: ClientBuilder| {
+            builder
+                .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT)
+                .tcp_keepalive(Duration::from_secs(30))
+                .http2_adaptive_window(true)
+                .http2_keep_alive_interval(Duration::from_secs(20))
+        };
+        let clients = Clients::new(targets, set);
+        clients.map(|clients| Self { clients }).map_err(|error| NoClient(why(&error)))
     }
 
-    /// Sends a request and takes in its answer, within `timeout` in all; of the body at most `limit` bytes.
-    pub(crate) async fn send(&self, request: Outgoing, timeout: Duration, limit: usize) -> Content {
-        let Outgoing { method, url, headers, body } = request;
+    /// A request of this tenant that may be sent; an answer that says that its target may not be called, else. What was
+    /// allowed when the job was submitted may not be any more.
+    pub(crate) fn ready(&self, tenant: &Tenant, outgoing: Outgoing) -> Result<Ready, Content> {
+        let client = self.clients.client(tenant, &outgoing.url).map_err(not_called)?.clone();
+        Ok(Ready { client, outgoing })
+    }
+}
+
+impl Ready {
+    /// Sends the request and takes in its answer, within `timeout` in all; of the body at most `limit` bytes.
+    pub(crate) async fn send(self, timeout: Duration, limit: usize) -> Content {
+        let Outgoing { method, url, headers, body } = self.outgoing;
         let mut request = self.client.request(method, url).headers(headers);
         if !body.is_empty() {
             request = request.body(body);
@@ -171,6 +186,9 @@ fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 fn failed(failure: reqwest::Error) -> Content {
+    if let Some(refused) = refused(&failure) {
+        return not_called(refused);
+    }
     let failure = failure.without_url();
     let kind = if failure.is_builder() {
         ErrorKind::Unsendable
@@ -182,6 +200,11 @@ fn failed(failure: reqwest::Error) -> Content {
         ErrorKind::Interrupted
     };
     error(kind, why(&failure))
+}
+
+/// An answer that says that the target may not be called; the same whatever the reason.
+fn not_called(refused: Refused) -> Content {
+    error(ErrorKind::TargetRefused, refused.to_string())
 }
 
 /// An answer that says why nothing was sent.

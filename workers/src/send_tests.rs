@@ -57,7 +57,10 @@ async fn a_failure_is_an_answer_that_names_no_url() {
     let request = Request { url: format!("http://{closed}/?secret=1"), ..request(&[]) };
     let outgoing = Outgoing::new(&request, Bytes::new(), Marks { key: "k", branch: BranchId(0), traceparent: None });
     let outgoing = outgoing.unwrap_or_else(|_| panic!("unsendable"));
-    let content = Sender::new().unwrap().send(outgoing, Duration::from_secs(5), 100).await;
+    let here = sluice_shared::config::Config::default().with_loopback_targets().targets;
+    let sender = Sender::new(Targets::from(&here)).unwrap();
+    let ready = sender.ready(&Tenant::default(), outgoing).unwrap_or_else(|refused| panic!("{refused:?}"));
+    let content = ready.send(Duration::from_secs(5), 100).await;
     let Content::Error { kind: ErrorKind::Connect, message } = content else { panic!("{content:?}") };
     assert!(!message.contains("secret") && !message.contains("http://"), "{message}");
 }

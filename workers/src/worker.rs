@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sluice_shared::config::Config;
+use sluice_shared::domain::targets::Targets;
 use sluice_shared::effects::Effects;
 use sluice_shared::telemetry::Metrics;
 use tokio::sync::Semaphore;
@@ -58,7 +59,7 @@ impl Worker {
     fn new(effects: Effects, config: &Config, metrics: Metrics, stop: Stop) -> Result<Self, NoClient> {
         let dispatcher = Dispatcher {
             handler: Handler::new(effects.counted_by(&metrics), metrics),
-            sender: Sender::new()?,
+            sender: Sender::new(Targets::from(&config.targets))?,
             settlements: Settlements::default(),
             settings: Settings::of(&config.worker, &config.retry),
             stop,

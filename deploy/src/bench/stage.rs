@@ -15,9 +15,10 @@ use super::usage::{Usage, Used};
 use crate::cli::Failure;
 use crate::cli::args::{Consumers, Via};
 
-/// A gate that holds nothing up, webhooks that are not either, quiet roles, and what is in hand when a worker dies comes
+/// Destinations on this machine, a gate that holds nothing up, webhooks that are not either, quiet roles, and what is in hand when a worker dies comes
 /// again as soon as it may.
 const CONFIGURATION: &str = r#"
+targets.allow_networks = ["127.0.0.0/8", "::1/128"]
 gate.rate = 1000000.0
 gate.burst = 1000
 gate.concurrency = 100000

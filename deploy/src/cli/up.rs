@@ -22,7 +22,7 @@ use crate::roles::{Ground, Roles};
 pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
     loopback(args.listen, "--listen")?;
     loopback(args.metrics, "--metrics")?;
-    let config = configuration::load(args.config.as_deref())?;
+    let config = configuration::load_for_one_machine(args.config.as_deref())?;
     start_log(&config)?;
     let data = args.data.clone().map_or_else(data_dir, Ok)?;
     let shutdown = stop::on_signal().context("signals cannot be listened to")?;
@@ -87,6 +87,7 @@ impl Listening {
         json!({
             "http": format!("http://{http}"), "nats": nats, "metrics": [format!("http://{http}/metrics"),
             format!("http://{metrics}/metrics")], "nats_server": server, "data": dir, "pid": std::process::id(),
+            "loopback_targets": true,
         })
         .to_string()
     }
@@ -103,6 +104,7 @@ impl Listening {
   NATS     {nats}{server}
   metrics  http://{http}/metrics (gateway), http://{metrics}/metrics (worker, delivery)
   data     {data}
+  targets  this machine may be called too (127.0.0.0/8, ::1), unlike by roles started one by one
 {risk}
 A first job, and its outcome:
   curl -s http://{http}/v1/jobs -H 'content-type: application/json' \\

@@ -59,7 +59,7 @@ impl Cast {
     /// The defaults, with the limit of the one destination that has one, quiet and quick to stop. No file and no
     /// environment changes it: the demo is the same everywhere.
     pub(super) fn config(&self) -> Config {
-        let mut config = Config::default();
+        let mut config = Config::default().with_loopback_targets();
         "error".clone_into(&mut config.log.filter);
         for grace in [&mut config.worker.grace, &mut config.delivery.grace, &mut config.gateway.grace] {
             *grace = GRACE;

@@ -79,7 +79,8 @@ fn failed(seen: &Seen) -> Vec<String> {
 
 fn announcement() -> &'static str {
     "sluice demo takes about 20 seconds and stays on this machine. A broker, a gateway, a worker and a\n\
-     delivery run for real; the providers that they call are scripted. All times are measured.\n"
+     delivery run for real; the providers that they call are scripted, on loopback, which is allowed to\n\
+     be called for that. All times are measured.\n"
 }
 
 #[cfg(test)]

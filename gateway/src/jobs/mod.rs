@@ -20,6 +20,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use sluice_shared::domain::id::{JobId, Tenant};
+use sluice_shared::domain::targets::Targets;
 use sluice_shared::effects::{CancelError, Cancelled, Effects, Receipt, RetryError};
 use sluice_shared::gate_settings::GateSettings;
 use tokio_util::sync::CancellationToken;
@@ -43,13 +44,14 @@ pub struct Jobs {
     effects: Effects,
     storage: Storage,
     gates: Arc<GateSettings>,
+    targets: Arc<Targets>,
 }
 
 impl Jobs {
-    /// The operations through these effects; jobs are taken as long as the broker has room.
+    /// The operations through these effects; jobs are taken as long as the broker has room, and may call the public internet.
     #[must_use]
     pub fn new(effects: Effects) -> Self {
-        Self { effects, storage: Storage::default(), gates: Arc::default() }
+        Self { effects, storage: Storage::default(), gates: Arc::default(), targets: Arc::default() }
     }
 
     /// The same, and until told to stop what they rely on is looked after: new jobs are refused where the broker has no room
@@ -58,7 +60,7 @@ impl Jobs {
     pub fn start(effects: Effects, room: Room, stop: &CancellationToken) -> Self {
         keep_events::keep_events(effects.nats(), stop.clone());
         let storage = Storage::watch(effects.nats(), room, LOOK_EVERY, stop.clone());
-        Self { effects, storage, gates: Arc::default() }
+        Self { storage, ..Self::new(effects) }
     }
 
     /// The same operations, refusing new jobs where this storage is full.
@@ -71,6 +73,18 @@ impl Jobs {
     #[must_use]
     pub fn gated_by(self, gates: GateSettings) -> Self {
         Self { gates: Arc::new(gates), ..self }
+    }
+
+    /// The same operations, taking jobs that call these targets: those that workers and deliveries are configured with.
+    #[must_use]
+    pub fn calling(self, targets: Targets) -> Self {
+        Self { targets: Arc::new(targets), ..self }
+    }
+
+    /// What jobs may call.
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        &self.targets
     }
 
     /// The limits that are configured for gates.

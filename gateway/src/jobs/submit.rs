@@ -62,7 +62,8 @@ impl Jobs {
     ) -> Result<Receipt, Refusal> {
         let nats = self.effects().nats();
         let max_payload = u64::try_from(nats.max_payload()).unwrap_or(u64::MAX);
-        let job = submission::read(json, &Limits::new(max_payload, clock::now(), nats.prefix(), tenant))?;
+        let limits = Limits::new(max_payload, clock::now(), nats.prefix(), tenant).calling(&self.targets);
+        let job = submission::read(json, &limits)?;
         let key = choose_key(key, job.idempotent_key.as_deref())?;
         if self.storage.is_full() && !self.is_known(tenant, &key).await {
             return Err(Refusal::StorageFull);

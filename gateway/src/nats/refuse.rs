@@ -84,7 +84,7 @@ impl Intake {
     fn result(&self, refused: &Refused<'_>, tenant: Tenant) -> JobResult {
         let (message, now) = (refused.message, clock::now());
         let max_payload = u64::try_from(self.nats().max_payload()).unwrap_or(u64::MAX);
-        let limits = Limits::new(max_payload, now, self.nats().prefix(), &tenant);
+        let limits = Limits::new(max_payload, now, self.nats().prefix(), &tenant).calling(self.jobs.targets());
         let salvage = salvage_webhooks(message.payload(), &limits);
         let key = beside::key(message.headers(), message.payload(), Some(refused.name)).unwrap_or(refused.name);
         JobResult::refused(RefusedSubmission {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Delivery, Gate, Gateway, Log, Nats, Records, Retry, Topology, Worker};
+use super::{Delivery, Gate, Gateway, Log, Nats, Records, Retry, Targets, Topology, Worker};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Values of `gate.rate` that are allowed.
@@ -98,6 +98,17 @@ pub(super) fn gate(gate: &Gate, faults: &mut Faults) {
 
 fn rate(rate: f64) -> bool {
     (0.000_1..=1_000_000.0).contains(&rate)
+}
+
+pub(super) fn targets(targets: &Targets, faults: &mut Faults) {
+    let rule = "must be ports from 1 to 65535";
+    faults.unless(!targets.deny_ports.contains(&0), "targets.deny_ports", rule);
+    faults.unless(!targets.only_ports.contains(&0), "targets.only_ports", rule);
+    for (tenant, more) in &targets.tenants {
+        let key = format!("targets.tenants.{tenant}");
+        faults.unless(!more.deny_ports.contains(&0), &format!("{key}.deny_ports"), rule);
+        faults.unless(!more.only_ports.contains(&0), &format!("{key}.only_ports"), rule);
+    }
 }
 
 pub(super) fn records(records: &Records, faults: &mut Faults) {

@@ -6,6 +6,7 @@
 mod check;
 mod presets;
 mod sections;
+mod targets;
 mod units;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ pub use sections::{
     ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Topology,
     Worker,
 };
+pub use targets::Targets;
 pub use units::{Bytes, StatusRange};
 
 /// What applies when nothing else is said.
@@ -27,7 +29,17 @@ pub const DEFAULT: &str = include_str!("../../../deploy/config/default.toml");
 /// The beginning of the environment variables that set keys.
 const PREFIX: &str = "SLUICE_";
 /// The keys that are lists; a variable of the environment separates their items by commas.
-const LISTS: [(&str, &str); 2] = [("SLUICE_RETRY__CODES", "retry.codes"), ("SLUICE_DELIVERY__RETRY", "delivery.retry")];
+const LISTS: [(&str, &str); 9] = [
+    ("SLUICE_RETRY__CODES", "retry.codes"),
+    ("SLUICE_DELIVERY__RETRY", "delivery.retry"),
+    ("SLUICE_TARGETS__ALLOW_NETWORKS", "targets.allow_networks"),
+    ("SLUICE_TARGETS__DENY_NETWORKS", "targets.deny_networks"),
+    ("SLUICE_TARGETS__ALLOW_HOSTS", "targets.allow_hosts"),
+    ("SLUICE_TARGETS__DENY_HOSTS", "targets.deny_hosts"),
+    ("SLUICE_TARGETS__ONLY_HOSTS", "targets.only_hosts"),
+    ("SLUICE_TARGETS__DENY_PORTS", "targets.deny_ports"),
+    ("SLUICE_TARGETS__ONLY_PORTS", "targets.only_ports"),
+];
 
 /// All settings of all roles.
 #[derive(Clone, Debug)]
@@ -44,6 +56,8 @@ pub struct Config {
     pub retry: Retry,
     /// How fast destinations are called.
     pub gate: Gate,
+    /// What may be called.
+    pub targets: Targets,
     /// How long records are kept.
     pub records: Records,
     /// The delivery service.
@@ -79,6 +93,12 @@ impl Config {
         let readable =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         Self::from_parts(text.as_deref(), std::env::vars_os().filter_map(readable))
+    }
+
+    /// The same configuration, where this machine's own addresses may be called too: for what runs on one machine.
+    #[must_use]
+    pub fn with_loopback_targets(self) -> Self {
+        Self { targets: self.targets.with_loopback(), ..self }
     }
 
     /// The defaults and a TOML text on top.
@@ -123,6 +143,7 @@ impl Config {
         let worker = reading.section("worker", check::worker);
         let retry = reading.section("retry", check::retry);
         let gate = reading.section("gate", check::gate);
+        let targets = reading.section("targets", check::targets);
         let records = reading.section("records", check::records);
         let delivery = reading.section("delivery", check::delivery);
         let log = reading.section("log", check::log);
@@ -135,6 +156,7 @@ impl Config {
                 worker: worker?,
                 retry: retry?,
                 gate: gate?,
+                targets: targets?,
                 records: records?,
                 delivery: delivery?,
                 log: log?,

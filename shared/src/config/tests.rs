@@ -59,6 +59,38 @@ fn every_kind_of_value_can_come_from_the_environment() {
 }
 
 #[test]
+fn lists_of_targets_come_from_the_file_and_the_environment() {
+    let text = "[targets]\ndeny_networks = [\"10.0.0.0/8\"]\n[targets.tenants.acme]\nonly_ports = [443]\n";
+    let lists = [
+        ("SLUICE_TARGETS__ALLOW_NETWORKS", "10.1.0.0/16, fd00::/8"),
+        ("SLUICE_TARGETS__ONLY_HOSTS", "*.example.com,api.example"),
+        ("SLUICE_TARGETS__DENY_PORTS", "25,465"),
+    ];
+    let environment = lists.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let targets = Config::from_parts(Some(text), environment).unwrap().targets;
+    assert_eq!((targets.allow_networks.len(), targets.deny_networks.len()), (2, 1));
+    assert_eq!((targets.only_hosts.len(), targets.deny_ports.as_slice()), (2, [25, 465].as_slice()));
+    let acme = &targets.tenants[&"acme".parse().unwrap()];
+    assert_eq!((acme.only_ports.as_slice(), acme.deny_ports.len()), ([443].as_slice(), 0));
+}
+
+#[test]
+fn a_list_of_targets_that_means_something_else_is_refused_with_its_key_and_what_to_write() {
+    for (text, said) in [
+        ("allow_networks = [\"10.0.0.1/8\"]", "write the network, `10.0.0.0/8`"),
+        ("deny_hosts = [\"http://a.example/\"]", "is no host"),
+        ("only_ports = [0]", "targets.only_ports must be ports from 1"),
+        ("only_ports = [70000]", "only_ports"),
+        ("tenants.acme.deny_ports = [0]", "targets.tenants.acme.deny_ports"),
+        ("tenants.\"a b\".deny_ports = [1]", "a tenant must be"),
+        ("tenants.acme.allow_ports = [1]", "allow_ports"),
+    ] {
+        let refused = refusal(&format!("[targets]\n{text}\n"));
+        assert!(refused.contains(said), "{text}: {refused}");
+    }
+}
+
+#[test]
 fn the_longer_name_of_the_broker_wins_whichever_comes_first() {
     let (short, long) = (("SLUICE_NATS_URL", "nats://short"), ("SLUICE_NATS__URL", "nats://long"));
     for environment in [[short, long], [long, short]] {

@@ -18,7 +18,11 @@ pub fn classify(content: &Content, policy: &RetryPolicy, defaults: &[StatusRange
         Content::Response(response) => of_status(response.status, policy, defaults),
         Content::Error { kind, .. } => match kind {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Interrupted => Class::Retryable,
-            ErrorKind::Expired | ErrorKind::Unsendable | ErrorKind::Unreadable | ErrorKind::Poisoned => Class::Final,
+            ErrorKind::Expired
+            | ErrorKind::Unsendable
+            | ErrorKind::TargetRefused
+            | ErrorKind::Unreadable
+            | ErrorKind::Poisoned => Class::Final,
         },
     }
 }
@@ -114,7 +118,13 @@ mod tests {
         for kind in [ErrorKind::Connect, ErrorKind::Timeout, ErrorKind::Interrupted] {
             assert_eq!(class(kind), Class::Retryable);
         }
-        for kind in [ErrorKind::Expired, ErrorKind::Unsendable, ErrorKind::Unreadable, ErrorKind::Poisoned] {
+        for kind in [
+            ErrorKind::Expired,
+            ErrorKind::Unsendable,
+            ErrorKind::TargetRefused,
+            ErrorKind::Unreadable,
+            ErrorKind::Poisoned,
+        ] {
             assert_eq!(class(kind), Class::Final);
         }
     }

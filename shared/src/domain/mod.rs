@@ -18,3 +18,4 @@ pub mod renew;
 pub mod result;
 pub mod retry;
 pub mod submission;
+pub mod targets;

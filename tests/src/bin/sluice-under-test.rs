@@ -1,5 +1,5 @@
 //! The `sluice` command, built beside the tests so that they can start it. Here, and only here, jobs panic where their keys
-//! say, and the clock can be wrong.
+//! say, the clock can be wrong, and names resolve to what a script says.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,9 @@ fn main() -> ExitCode {
     sluice_shared::fault_points::obey_keys();
     if let Some(millis) = std::env::var("SLUICE_CLOCK_WRONG_BY").ok().and_then(|millis| millis.parse().ok()) {
         sluice_shared::clock::be_wrong_by(millis);
+    }
+    if let Ok(script) = std::env::var("SLUICE_NAMES") {
+        sluice_workers::targets::names::follow(&script);
     }
     sluice::cli::main()
 }

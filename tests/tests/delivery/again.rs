@@ -8,8 +8,10 @@ use sluice::scripted::Script;
 use sluice_shared::domain::delivery::{Delivery, Schedule, WebhookState};
 use sluice_shared::domain::event::What;
 use sluice_shared::domain::result::JobResult;
+use sluice_shared::domain::targets::Targets;
 use sluice_shared::nats::dead::REASON;
 use sluice_shared::wire;
+use sluice_workers::deliver::DeliveryOptions;
 
 use crate::rig::{DEADLINE, Rig, options, to, until};
 
@@ -39,6 +41,22 @@ async fn what_failed_is_tried_again_under_the_same_id_with_its_attempt_counted_u
     let failed = rig.wait_for_event(&result, "undelivered").await;
     assert!(matches!(failed.what, What::Undelivered { webhook: 0, attempt: 2, again_at: Some(_) }), "{failed:?}");
     assert!(service.counts("sluice_webhooks_total{result=\"retry\"} 2"));
+}
+
+/// It was allowed when its job was submitted: an address is no name, so nothing but this check stands before it.
+#[tokio::test]
+async fn what_may_not_be_posted_to_any_more_is_a_dead_letter_at_once_without_a_post() {
+    let rig = Rig::start().await;
+    let _service = rig.serve(DeliveryOptions { targets: Targets::default(), ..options() }).await;
+    let result = rig.result("k");
+    rig.publish(&result).await;
+    let letter = rig.wait_for_dead_letter(&result, 0).await;
+    let reason = letter.header(REASON).unwrap();
+    assert!(reason.starts_with("target_refused") && !reason.contains("127.0.0.1"), "{reason}");
+    rig.wait_until_let_go(&result).await;
+    let state = rig.known(&result).await.unwrap().webhooks.remove(0);
+    assert!(matches!(&state, WebhookState::Dead { attempt: 1, .. }), "{state:?}");
+    assert!(rig.receiver.all_posts().is_empty());
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ impl Process {
     fn start(rig: &Rig, config: &std::path::Path) -> Self {
         let mut command = Command::new(program());
         command.args(["delivery", "--nats", rig.broker.url(), "--metrics", "127.0.0.1:0", "--config"]).arg(config);
+        command.env("SLUICE_TARGETS__ALLOW_NETWORKS", "127.0.0.0/8");
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 

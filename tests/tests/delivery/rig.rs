@@ -5,12 +5,14 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use sluice::scripted::WebhookReceiver;
 use sluice_shared::clock;
+use sluice_shared::config::Config;
 use sluice_shared::domain::delivery::{Deliveries, Schedule, WebhookState};
 use sluice_shared::domain::event::{About, Event};
 use sluice_shared::domain::id::{BranchId, Incarnation, JobId, Tenant, Token};
 use sluice_shared::domain::job::{JsonText, Webhook};
 use sluice_shared::domain::outcome::{Answer, Content, Outcome, Response, Status};
 use sluice_shared::domain::result::JobResult;
+use sluice_shared::domain::targets::Targets;
 use sluice_shared::effects::Effects;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::publish::MESSAGE_ID;
@@ -48,6 +50,7 @@ pub(crate) fn options() -> DeliveryOptions {
         schedule: Schedule { pauses: vec![Duration::from_millis(300); 2], jitter: 0.0 },
         grace: Duration::from_secs(20),
         ack_wait: Duration::from_secs(15),
+        targets: Targets::from(&Config::default().with_loopback_targets().targets),
     }
 }
 

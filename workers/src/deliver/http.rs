@@ -6,16 +6,17 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::delivery::Came;
 use sluice_shared::domain::pace::Pace;
+use sluice_shared::domain::targets::{Refused, Targets};
 use sluice_shared::nats::broker_error;
 use url::Url;
 
 use super::DeliveryError;
 use super::post::{ID, JSON, Post, TIMESTAMP, TRACE};
+use crate::targets::{Clients, refused};
 
 const USER_AGENT: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
 /// What is read of an answer's body, in bytes, and for how long.
@@ -28,16 +29,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// What is kept of an error, in characters.
 const LONGEST_ERROR: usize = 300;
 
-/// The client of this process: straight to the endpoint, wherever it says to go instead.
-pub(super) fn client(per_endpoint: usize) -> Result<Client, DeliveryError> {
-    let client = Client::builder()
-        .user_agent(USER_AGENT)
-        .redirect(Policy::none())
-        .no_proxy()
-        .tcp_keepalive(KEEP_ALIVE)
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(per_endpoint);
-    client.build().map_err(|error| DeliveryError::Client(broker_error(&error)))
+/// The clients of this process, for what may be posted to.
+pub(super) fn clients(targets: Targets, per_endpoint: usize) -> Result<Clients, DeliveryError> {
+    let set = |builder: ClientBuilder| {
+        builder
+            .user_agent(USER_AGENT)
+            .tcp_keepalive(KEEP_ALIVE)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(per_endpoint)
+    };
+    Clients::new(targets, set).map_err(|error| DeliveryError::Client(broker_error(&error)))
 }
 
 /// Posts, and says what came of it.
@@ -58,8 +59,17 @@ pub(super) async fn post(client: &Client, url: Url, post: Post, timeout: Duratio
             let _ = tokio::time::timeout(READ_FOR, read_a_little(response)).await;
             came
         }
-        Err(error) => Came::Failed { error: said(error, timeout), retry_after: None },
+        Err(error) => match refused(&error) {
+            Some(refused) => not_posted(refused),
+            None => Came::Failed { error: said(error, timeout), retry_after: None },
+        },
     }
+}
+
+/// What may not be posted to is given up at once: another try would be another look at a network that is none of the
+/// sender's business.
+pub(super) fn not_posted(refused: Refused) -> Came {
+    Came::Refused { reason: format!("target_refused: it {refused}") }
 }
 
 /// What an answer means: taken, never to be taken, or worth another try.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sluice_shared::config;
 use sluice_shared::domain::delivery::Schedule;
+use sluice_shared::domain::targets::Targets;
 
 /// How the delivery service goes about it.
 #[derive(Clone, Debug)]
@@ -20,13 +21,16 @@ pub struct DeliveryOptions {
     pub grace: Duration,
     /// How long a message may be in hand without a sign of life, as its consumer was made with.
     pub ack_wait: Duration,
+    /// What may be posted to, over HTTP.
+    pub targets: Targets,
 }
 
 impl DeliveryOptions {
     /// As configured. `ack_wait` is what consumers are made with.
     #[must_use]
-    pub fn new(config: &config::Delivery, ack_wait: Duration) -> Self {
+    pub fn new(config: &config::Delivery, targets: Targets, ack_wait: Duration) -> Self {
         Self {
+            targets,
             timeout: config.timeout,
             per_endpoint: config.per_endpoint,
             concurrency: config.concurrency,
@@ -56,6 +60,7 @@ mod tests {
             schedule: Schedule { pauses: Vec::new(), jitter: 0.0 },
             grace: Duration::ZERO,
             ack_wait: Duration::from_secs(30),
+            targets: Targets::default(),
         };
         assert_eq!(options(256).shares(), (192, 64));
         assert_eq!(options(2).shares(), (1, 1));

@@ -16,8 +16,9 @@ use sluice_shared::nats::publish::MESSAGE_ID;
 use sluice_shared::telemetry::traceparent;
 use url::Url;
 
-use super::DeliveryError;
 use super::http;
+use super::{DeliveryError, DeliveryOptions};
+use crate::targets::Clients;
 
 /// The header with the id of the event, the same each time it is posted.
 pub(super) const ID: &str = "webhook-id";
@@ -50,7 +51,7 @@ pub(super) struct Post {
 
 /// Posts by both ways.
 pub(super) struct Poster {
-    http: reqwest::Client,
+    http: Clients,
     nats: Nats,
     timeout: Duration,
 }
@@ -91,8 +92,9 @@ impl Post {
 }
 
 impl Poster {
-    pub(super) fn new(nats: &Nats, timeout: Duration, per_endpoint: usize) -> Result<Self, DeliveryError> {
-        Ok(Self { http: http::client(per_endpoint)?, nats: nats.clone(), timeout })
+    pub(super) fn new(nats: &Nats, options: &DeliveryOptions) -> Result<Self, DeliveryError> {
+        let http = http::clients(options.targets.clone(), options.per_endpoint)?;
+        Ok(Self { http, nats: nats.clone(), timeout: options.timeout })
     }
 
     /// Posts, and says what came of it.
@@ -105,7 +107,12 @@ impl Poster {
                 Err(error) => return Came::Refused { reason: format!("its payload cannot be written: {error}") },
             };
             let subject = match &target {
-                Target::Http(url) => return http::post(&self.http, url.clone(), post, self.timeout).await,
+                Target::Http(url) => {
+                    return match self.http.client(&result.tenant, url) {
+                        Ok(client) => http::post(client, url.clone(), post, self.timeout).await,
+                        Err(refused) => http::not_posted(refused),
+                    };
+                }
                 Target::Nats(subject) => subject.clone(),
             };
             // What is more than the broker takes is posted with less of its answers, and says so.

@@ -49,6 +49,8 @@ pub enum Code {
     TooDeep,
     /// No URL that can be called.
     InvalidUrl,
+    /// A URL that may not be called from here.
+    TargetRefused,
     /// No subject that may be published to.
     InvalidSubject,
     /// No header that can be sent.
@@ -78,6 +80,7 @@ impl Code {
             Self::TooMany => "too_many",
             Self::TooDeep => "too_deep",
             Self::InvalidUrl => "invalid_url",
+            Self::TargetRefused => "target_refused",
             Self::InvalidSubject => "invalid_subject",
             Self::InvalidHeader => "invalid_header",
             Self::ReservedHeader => "reserved_header",
@@ -102,6 +105,12 @@ impl Faults {
     #[must_use]
     pub fn is_not_json(&self) -> bool {
         self.0.iter().any(|fault| fault.code == Code::NotJson)
+    }
+
+    /// Whether all that is wrong with it is where it points.
+    #[must_use]
+    pub fn is_target_refused(&self) -> bool {
+        self.0.iter().all(|fault| fault.code == Code::TargetRefused)
     }
 
     /// Whether size is all that is wrong with it.

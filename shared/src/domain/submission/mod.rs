@@ -27,6 +27,7 @@ pub use self::fault::{Code, Fault, Faults};
 use self::fields::{Reading, Value};
 use super::id::Tenant;
 use super::job::{Job, JsonText, Webhook};
+use super::targets::{Policy, Targets};
 use crate::clock::Millis;
 
 /// Fields of a job that none of its fallbacks may have.
@@ -49,13 +50,16 @@ pub struct Limits<'a> {
     pub prefix: &'a str,
     /// Who submits.
     pub tenant: &'a Tenant,
+    /// What that tenant may have called.
+    pub targets: &'a Policy,
 }
 
 /// Left free in a message for what goes with a body.
 const ENVELOPE: u64 = 64 * 1024;
+static STRICT: Policy = Policy::STRICT;
 
 impl<'a> Limits<'a> {
-    /// The limits that follow from the broker's largest message, in bytes.
+    /// The limits that follow from the broker's largest message, in bytes. Only the public internet may be called.
     #[must_use]
     pub fn new(max_payload: u64, now: Millis, prefix: &'a str, tenant: &'a Tenant) -> Self {
         Self {
@@ -66,7 +70,14 @@ impl<'a> Limits<'a> {
             now,
             prefix,
             tenant,
+            targets: &STRICT,
         }
+    }
+
+    /// The same, where these targets may be called.
+    #[must_use]
+    pub fn calling(self, targets: &'a Targets) -> Self {
+        Self { targets: targets.of(self.tenant), ..self }
     }
 }
 

@@ -6,7 +6,7 @@ mod refused;
 mod taken;
 mod whatever_comes;
 
-use super::{Faults, Limits, read};
+use super::{Faults, Limits, STRICT, read};
 use crate::clock::Millis;
 use crate::domain::id::Tenant;
 use crate::domain::job::Job;
@@ -21,6 +21,7 @@ fn limits(tenant: &Tenant) -> Limits<'_> {
         now: Millis(1_000_000),
         prefix: "sluice",
         tenant,
+        targets: &STRICT,
     }
 }
 

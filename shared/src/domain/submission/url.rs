@@ -1,4 +1,4 @@
-//! URLs that may be called.
+//! URLs that may be called: as URLs, and as targets (`domain::targets`).
 //!
 //! Invariant: no message repeats a URL, because it may carry a secret.
 
@@ -19,10 +19,13 @@ pub(super) fn read(value: &Value<'_>, credentials: &str, rd: &mut Reading<'_>) -
         return None;
     }
     let checked = check(&text, credentials);
-    checked.map_err(|message| rd.fault(&value.path, Code::InvalidUrl, message)).ok()
+    let url = checked.map_err(|message| rd.fault(&value.path, Code::InvalidUrl, message)).ok()?;
+    let allowed = rd.limits.targets.check(&url);
+    allowed.map_err(|refused| rd.fault(&value.path, Code::TargetRefused, refused.to_string())).ok()?;
+    Some(url.into())
 }
 
-fn check(text: &str, credentials: &str) -> Result<String, String> {
+fn check(text: &str, credentials: &str) -> Result<Url, String> {
     let absolute = "must be an absolute http or https URL, as in `https://api.example.com/v1`";
     if text.trim() != text || text.chars().any(char::is_control) {
         return Err("must not have control characters, or space before or after it".to_owned());
@@ -42,5 +45,5 @@ fn check(text: &str, credentials: &str) -> Result<String, String> {
     if url.as_str().len() > LONGEST {
         return Err(format!("must have at most {LONGEST} bytes once it is percent-encoded"));
     }
-    Ok(url.into())
+    Ok(url)
 }
