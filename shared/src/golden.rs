@@ -56,6 +56,7 @@ fn contender(parent: Option<BranchId>, trigger: Option<Trigger>, body: Body) -> 
             url: "https://api.example.com:8443/v1".into(),
             headers: vec![("x-a".into(), "1".into())],
             body,
+            sealed: None,
         },
         parent,
         trigger,

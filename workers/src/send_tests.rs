@@ -8,6 +8,7 @@ fn request(headers: &[(&str, &str)]) -> Request {
         url: "https://a.example/x?secret=1".into(),
         headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         body: sluice_shared::domain::job::Body::Empty,
+        sealed: None,
     }
 }
 

@@ -17,4 +17,6 @@ pub mod record;
 pub mod renew;
 pub mod result;
 pub mod retry;
+pub mod signature;
 pub mod submission;
+pub mod webhook_secrets;
