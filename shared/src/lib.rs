@@ -12,6 +12,7 @@ pub mod queues;
 pub mod seal;
 pub mod telemetry;
 pub mod topology;
+pub mod webhook_secrets;
 pub mod wire;
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::dispatch::Dispatcher;
 use crate::gate::{Closed, Hold, Slot};
-use crate::send::{Marks, Outgoing, error, unsendable};
+use crate::send::{Marks, Outgoing, error, unopened, unsendable};
 use crate::settlements::Watched;
 
 /// A wait for a slot longer than this makes the record worth reading again before the send.
@@ -169,7 +169,11 @@ impl Attempt<'_> {
         };
         let traceparent = record.traceparent.as_deref().and_then(traceparent::child);
         let marks = Marks { key: &record.key, branch: self.branch, traceparent };
-        Ok(Outgoing::new(request, body, marks))
+        let sealing = self.dispatcher.handler.effects().sealing();
+        Ok(match sealing.headers(&record.tenant, request) {
+            Ok(headers) => Outgoing::new(request, &headers, body, marks),
+            Err(error) => Err(unopened(&error)),
+        })
     }
 
     async fn send(&self, record: &Record, branch: &Branch, outgoing: Outgoing) -> Content {

@@ -14,7 +14,7 @@ fn request(headers: &[(&str, &str)]) -> Request {
 
 fn headers_of(request: &Request, branch: u16, traceparent: Option<&str>) -> HeaderMap {
     let marks = Marks { key: "k", branch: BranchId(branch), traceparent: traceparent.map(str::to_owned) };
-    Outgoing::new(request, Bytes::new(), marks).unwrap_or_else(|_| panic!("unsendable")).headers
+    Outgoing::new(request, &request.headers, Bytes::new(), marks).unwrap_or_else(|_| panic!("unsendable")).headers
 }
 
 #[test]
@@ -56,7 +56,8 @@ async fn a_failure_is_an_answer_that_names_no_url() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let request = Request { url: format!("http://{closed}/?secret=1"), ..request(&[]) };
-    let outgoing = Outgoing::new(&request, Bytes::new(), Marks { key: "k", branch: BranchId(0), traceparent: None });
+    let outgoing =
+        Outgoing::new(&request, &[], Bytes::new(), Marks { key: "k", branch: BranchId(0), traceparent: None });
     let outgoing = outgoing.unwrap_or_else(|_| panic!("unsendable"));
     let content = Sender::new().unwrap().send(outgoing, Duration::from_secs(5), 100).await;
     let Content::Error { kind: ErrorKind::Connect, message } = content else { panic!("{content:?}") };

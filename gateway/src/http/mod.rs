@@ -13,6 +13,7 @@ mod problem;
 mod query;
 mod queues;
 mod server;
+mod webhook_secrets;
 
 use std::io;
 use std::sync::Arc;
@@ -100,6 +101,10 @@ fn api(http: Http) -> Router {
         .route("/v1/dead-letters/purge", post(letters::forget_all))
         .route("/v1/dead-letters/{id}", get(letters::get).delete(letters::forget))
         .route("/v1/dead-letters/{id}/redrive", post(letters::redrive))
+        .route(
+            "/v1/webhook-secrets",
+            get(webhook_secrets::get).put(webhook_secrets::set).delete(webhook_secrets::forget),
+        )
         .with_state(http)
 }
 

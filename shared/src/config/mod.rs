@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use check::Faults;
 pub use presets::{PRESETS, Preset};
 pub use sections::{
-    ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Topology,
-    Worker,
+    ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Secrets,
+    Topology, Worker,
 };
 pub use units::{Bytes, StatusRange};
 
@@ -27,7 +27,11 @@ pub const DEFAULT: &str = include_str!("../../../deploy/config/default.toml");
 /// The beginning of the environment variables that set keys.
 const PREFIX: &str = "SLUICE_";
 /// The keys that are lists; a variable of the environment separates their items by commas.
-const LISTS: [(&str, &str); 2] = [("SLUICE_RETRY__CODES", "retry.codes"), ("SLUICE_DELIVERY__RETRY", "delivery.retry")];
+const LISTS: [(&str, &str); 3] = [
+    ("SLUICE_RETRY__CODES", "retry.codes"),
+    ("SLUICE_DELIVERY__RETRY", "delivery.retry"),
+    ("SLUICE_SECRETS__SEAL_HEADERS", "secrets.seal_headers"),
+];
 
 /// All settings of all roles.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub struct Config {
     pub records: Records,
     /// The delivery service.
     pub delivery: Delivery,
+    /// How callers' secrets are kept.
+    pub secrets: Secrets,
     /// Logs.
     pub log: Log,
 }
@@ -125,6 +131,7 @@ impl Config {
         let gate = reading.section("gate", check::gate);
         let records = reading.section("records", check::records);
         let delivery = reading.section("delivery", check::delivery);
+        let secrets = reading.section("secrets", check::secrets);
         let log = reading.section("log", check::log);
         let faults = reading.faults();
         let read = || {
@@ -137,6 +144,7 @@ impl Config {
                 gate: gate?,
                 records: records?,
                 delivery: delivery?,
+                secrets: secrets?,
                 log: log?,
             })
         };

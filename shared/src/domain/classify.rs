@@ -18,7 +18,11 @@ pub fn classify(content: &Content, policy: &RetryPolicy, defaults: &[StatusRange
         Content::Response(response) => of_status(response.status, policy, defaults),
         Content::Error { kind, .. } => match kind {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Interrupted => Class::Retryable,
-            ErrorKind::Expired | ErrorKind::Unsendable | ErrorKind::Unreadable | ErrorKind::Poisoned => Class::Final,
+            ErrorKind::Expired
+            | ErrorKind::Unsendable
+            | ErrorKind::Unopened
+            | ErrorKind::Unreadable
+            | ErrorKind::Poisoned => Class::Final,
         },
     }
 }
@@ -82,7 +86,14 @@ mod tests {
         for kind in [ErrorKind::Connect, ErrorKind::Timeout, ErrorKind::Interrupted] {
             assert_eq!(class(kind), Class::Retryable);
         }
-        for kind in [ErrorKind::Expired, ErrorKind::Unsendable, ErrorKind::Unreadable, ErrorKind::Poisoned] {
+        let finals = [
+            ErrorKind::Expired,
+            ErrorKind::Unsendable,
+            ErrorKind::Unopened,
+            ErrorKind::Unreadable,
+            ErrorKind::Poisoned,
+        ];
+        for kind in finals {
             assert_eq!(class(kind), Class::Final);
         }
     }

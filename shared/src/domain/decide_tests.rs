@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::id::{Destination, QueueName, Tenant};
-use crate::domain::job::{Contender, Placement, Request, RetryPolicy, Webhook};
 use crate::domain::job::Body;
+use crate::domain::job::{Contender, Placement, Request, RetryPolicy, Webhook};
 use crate::domain::outcome::{Content, Response};
 use crate::domain::record::Fingerprint;
 

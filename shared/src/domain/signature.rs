@@ -73,11 +73,8 @@ mod tests {
     #[test]
     fn a_post_is_signed_as_standard_webhooks_says() {
         let secrets = secrets("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", None, &[Scheme::Standard]);
-        let post = Signed {
-            id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            timestamp: "1614265330",
-            body: br#"{"test": 2432232314}"#,
-        };
+        let post =
+            Signed { id: "msg_p5jXN8AQM9LWM0D4loKWxJek", timestamp: "1614265330", body: br#"{"test": 2432232314}"# };
         let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         assert_eq!(secrets.sign(post), [("webhook-signature", expected.to_owned())]);
     }

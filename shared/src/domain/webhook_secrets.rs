@@ -127,7 +127,9 @@ mod tests {
         let key = format!("whsec_{}", BASE64.encode(&[7; 24]));
         assert_eq!(WebhookSecret::parse(&key).unwrap().standard_key(), [7; 24]);
         assert_eq!(WebhookSecret::parse("0123456789abcdef").unwrap().standard_key(), b"0123456789abcdef");
-        for text in ["", "0123456789abcde", " 123456789abcdef", "0123456789abcde\n", &"x".repeat(257), "0123456789abcdé"] {
+        for text in
+            ["", "0123456789abcde", " 123456789abcdef", "0123456789abcde\n", &"x".repeat(257), "0123456789abcdé"]
+        {
             assert_eq!(WebhookSecret::parse(text), Err(InvalidSecret::NoText), "{text:?}");
         }
         for text in ["whsec_", "whsec_0123456789abcdef", "whsec_!!!!", &format!("whsec_{}", BASE64.encode(&[7; 65]))] {

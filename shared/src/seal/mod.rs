@@ -57,7 +57,9 @@ struct Keys {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOpened {
     /// This process does not have the key.
-    #[error("it was sealed with the key {0}, which is not configured here: set secrets.key or secrets.previous_key to it")]
+    #[error(
+        "it was sealed with the key {0}, which is not configured here: set secrets.key or secrets.previous_key to it"
+    )]
     NoSuchKey(KeyId),
     /// It was sealed for another place, or is damaged.
     #[error("it was not sealed for this place with the key {0}, or is damaged")]

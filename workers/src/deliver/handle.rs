@@ -88,7 +88,7 @@ impl Handler {
         Ok(Self {
             memory: Memory::new(effects.nats(), options.schedule.clone(), effects.settled_ttl()),
             endpoints: Endpoints::new(options.per_endpoint, stop.stopping.clone()),
-            poster: Poster::new(effects.nats(), options.timeout, options.per_endpoint)?,
+            poster: Poster::new(&effects, options.timeout, options.per_endpoint)?,
             effects: effects.counted_by(&metrics),
             metrics,
             stop,

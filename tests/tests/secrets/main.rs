@@ -1,0 +1,6 @@
+//! Secrets: webhooks that are signed, headers that are sealed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
+mod receiver;
+mod signed;
+mod signing;
