@@ -13,6 +13,7 @@ pub mod job;
 pub mod outcome;
 pub mod pace;
 pub mod payload;
+pub mod quorum;
 pub mod record;
 pub mod renew;
 pub mod result;
