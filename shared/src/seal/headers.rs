@@ -15,7 +15,7 @@ use crate::wire;
 #[derive(Clone, Debug, Default)]
 pub struct Sealing {
     seal: Seal,
-    headers: Arc<BTreeSet<String>>,
+    pub(super) headers: Arc<BTreeSet<String>>,
 }
 
 impl Sealing {
@@ -23,6 +23,12 @@ impl Sealing {
     #[must_use]
     pub fn new(seal: Seal, headers: impl IntoIterator<Item = String>) -> Self {
         Self { seal, headers: Arc::new(headers.into_iter().collect()) }
+    }
+
+    /// Whether headers of this name, in lower case, are sealed.
+    #[must_use]
+    pub fn is_sensitive(&self, name: &str) -> bool {
+        self.headers.contains(name)
     }
 
     /// The keys.

@@ -7,6 +7,7 @@
 mod headers;
 mod key;
 mod place;
+mod redact;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 mod receiver;
+mod sealed;
 mod signed;
 mod signing;
