@@ -7,4 +7,5 @@ pub mod letters;
 pub mod nats;
 pub mod problem;
 pub mod queues;
+pub mod secrets;
 pub mod webhook_secrets;

@@ -10,9 +10,9 @@ pub mod nats;
 pub mod panics;
 pub mod queues;
 pub mod seal;
+pub mod secrets;
 pub mod telemetry;
 pub mod topology;
-pub mod webhook_secrets;
 pub mod wire;
 
 #[cfg(test)]

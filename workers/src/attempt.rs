@@ -21,6 +21,7 @@ use sluice_shared::telemetry::traceparent;
 use tokio::time::Instant;
 
 use crate::dispatch::Dispatcher;
+use crate::fill::unfilled;
 use crate::gate::{Closed, Hold, Slot};
 use crate::send::{Marks, Outgoing, error, unopened, unsendable};
 use crate::settlements::Watched;
@@ -169,10 +170,13 @@ impl Attempt<'_> {
         };
         let traceparent = record.traceparent.as_deref().and_then(traceparent::child);
         let marks = Marks { key: &record.key, branch: self.branch, traceparent };
-        let sealing = self.dispatcher.handler.effects().sealing();
-        Ok(match sealing.headers(&record.tenant, request) {
-            Ok(headers) => Outgoing::new(request, &headers, body, marks),
-            Err(error) => Err(unopened(&error)),
+        let headers = match self.dispatcher.handler.effects().sealing().headers(&record.tenant, request) {
+            Ok(headers) => headers,
+            Err(error) => return Ok(Err(unopened(&error))),
+        };
+        Ok(match self.dispatcher.secrets.fill(&record.tenant, headers, body).await {
+            Ok((headers, body)) => Outgoing::new(request, &headers, body, marks),
+            Err(error) => Err(unfilled(&error)),
         })
     }
 

@@ -12,7 +12,7 @@ use sluice_shared::effects::Effects;
 use sluice_shared::nats::bucket::BucketError;
 use sluice_shared::nats::publish::PublishError;
 use sluice_shared::nats::read::ReadError;
-use sluice_shared::webhook_secrets::{NotKept, SecretsStore};
+use sluice_shared::secrets::{NotKept, SecretsStore};
 
 pub use read::{NoSecrets, read};
 
@@ -45,17 +45,17 @@ pub enum SecretsError {
     #[error("the broker has no room: try again later")]
     NoRoom,
     /// They were sealed with a key that is not here.
-    #[error("the webhook secrets cannot be opened with the keys of this gateway: set them again")]
+    #[error("what is kept cannot be opened with the keys of this gateway: set it again")]
     NotOpened,
     /// What is kept cannot be read by this program, or the broker will not take it.
-    #[error("what is kept of the webhook secrets cannot be read or written by this version")]
+    #[error("what is kept cannot be read or written by this version")]
     Refused,
 }
 
 /// The operations. Cheap to clone.
 #[derive(Clone)]
 pub struct Secrets {
-    store: SecretsStore,
+    store: SecretsStore<Tenant>,
 }
 
 impl Secrets {
@@ -115,11 +115,11 @@ impl From<NotKept> for SecretsError {
             NotKept::Unknown | NotKept::Bucket(BucketError::Read(ReadError::NoAnswer)) => Self::Unavailable,
             NotKept::Bucket(BucketError::Refused(PublishError::NoRoom(_))) => Self::NoRoom,
             NotKept::NotOpened(why) => {
-                tracing::warn!(%why, "webhook secrets cannot be opened");
+                tracing::warn!(%why, "secrets cannot be opened");
                 Self::NotOpened
             }
             NotKept::Bucket(_) | NotKept::Unreadable(_) => {
-                tracing::warn!(%error, "webhook secrets could not be read or written");
+                tracing::warn!(%error, "secrets could not be read or written");
                 Self::Refused
             }
         }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::{Delivery, Gate, Gateway, Log, Nats, Records, Retry, Secrets, Topology, Worker};
+use crate::domain::id::Tenant;
+use crate::domain::named_secret::{NAME_RULE, Name, SecretValue};
 use crate::seal::SealKey;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -130,6 +132,20 @@ pub(super) fn secrets(secrets: &Secrets, faults: &mut Faults) {
     let name = |name: &String| http::HeaderName::from_lowercase(name.as_bytes()).is_ok();
     let names = secrets.seal_headers.iter().all(name);
     faults.unless(names, "secrets.seal_headers", "must be names of headers, in lower case");
+    for (tenant, values) in &secrets.fixed {
+        faults.unless(
+            tenant.parse::<Tenant>().is_ok(),
+            &format!("secrets.static.{tenant}"),
+            "must be named by a tenant",
+        );
+        for (name, value) in values {
+            let key = format!("secrets.static.{tenant}.{name}");
+            faults.unless(Name::parse(name).is_some(), &key, &format!("is no name: {NAME_RULE}"));
+            if let Err(why) = SecretValue::parse(value) {
+                faults.add(format!("{key} {why}"));
+            }
+        }
+    }
 }
 
 pub(super) fn log(log: &Log, faults: &mut Faults) {

@@ -232,6 +232,9 @@ pub struct Secrets {
     pub previous_key_file: Option<PathBuf>,
     /// Names of headers of jobs that are sealed, in lower case.
     pub seal_headers: Vec<String>,
+    /// Secrets that jobs of a tenant may name, by tenant and name.
+    #[serde(default, rename = "static")]
+    pub fixed: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl fmt::Debug for Secrets {

@@ -21,6 +21,7 @@ pub fn classify(content: &Content, policy: &RetryPolicy, defaults: &[StatusRange
             ErrorKind::Expired
             | ErrorKind::Unsendable
             | ErrorKind::Unopened
+            | ErrorKind::SecretMissing
             | ErrorKind::Unreadable
             | ErrorKind::Poisoned => Class::Final,
         },
@@ -90,6 +91,7 @@ mod tests {
             ErrorKind::Expired,
             ErrorKind::Unsendable,
             ErrorKind::Unopened,
+            ErrorKind::SecretMissing,
             ErrorKind::Unreadable,
             ErrorKind::Poisoned,
         ];

@@ -10,6 +10,7 @@ pub mod fingerprint;
 pub mod gate;
 pub mod id;
 pub mod job;
+pub mod named_secret;
 pub mod outcome;
 pub mod pace;
 pub mod payload;

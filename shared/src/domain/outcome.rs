@@ -121,8 +121,10 @@ pub enum ErrorKind {
     Expired,
     /// The request can never be sent as it is: the reason is in the message.
     Unsendable,
-    /// Its sealed headers could not be opened: the key is not there any more.
+    /// Its sealed headers, or a secret that it names, could not be opened: the key is not there any more.
     Unopened,
+    /// It names a secret that there is not.
+    SecretMissing,
     /// The message that carried the branch could not be read.
     Unreadable,
     /// The code that handled the branch broke down each time: a defect of this program.

@@ -22,6 +22,13 @@ pub enum Place<'a> {
         /// Whose they are.
         tenant: &'a Tenant,
     },
+    /// A secret that jobs name.
+    Secret {
+        /// Whose it is.
+        tenant: &'a Tenant,
+        /// Which.
+        name: &'a str,
+    },
     /// A submission that was refused.
     Refused {
         /// What names it.
@@ -35,6 +42,7 @@ impl Place<'_> {
         let (kind, parts): (&str, &[&str]) = match self {
             Self::Headers { tenant, method, url } => ("headers", &[tenant.as_str(), method, url]),
             Self::WebhookSecrets { tenant } => ("webhook secrets", &[tenant.as_str()]),
+            Self::Secret { tenant, name } => ("secret", &[tenant.as_str(), name]),
             Self::Refused { name } => ("refused", &[name]),
         };
         let mut bytes = Vec::new();

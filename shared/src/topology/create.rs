@@ -97,6 +97,7 @@ impl Topology {
             self.gates_bucket(),
             self.deliveries_bucket(),
             self.webhook_secrets_bucket(),
+            self.secrets_bucket(),
             self.sweep_bucket(),
         ] {
             self.make(nats, self.bucket(&bucket)).await?;

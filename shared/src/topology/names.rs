@@ -129,6 +129,12 @@ impl Topology {
         format!("{}_webhook_secrets", self.prefix())
     }
 
+    /// The bucket of secrets that jobs name.
+    #[must_use]
+    pub fn secrets_bucket(&self) -> String {
+        format!("{}_secrets", self.prefix())
+    }
+
     /// The bucket of leases and cursors of the sweep.
     #[must_use]
     pub fn sweep_bucket(&self) -> String {

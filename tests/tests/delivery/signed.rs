@@ -5,8 +5,8 @@ use sluice_shared::clock;
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::signature::Signed;
 use sluice_shared::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
+use sluice_shared::secrets::SecretsStore;
 use sluice_shared::topology::{Options, Topology};
-use sluice_shared::webhook_secrets::SecretsStore;
 
 use crate::rig::{DEADLINE, Rig, options, to, until};
 

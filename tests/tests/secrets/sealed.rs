@@ -100,7 +100,7 @@ async fn keys_are_rotated_without_losing_a_job_or_a_signature() {
     scene.outcome(&before).await;
     assert_eq!(scene.destination.calls("/before")[0].header("authorization"), Some(BEARER));
     eventually("secrets sealed anew", async || {
-        scene.system.gateways[0].said().contains("webhook secrets are sealed with another key").then_some(())
+        scene.system.gateways[0].said().contains("a secret is sealed with another key").then_some(())
     })
     .await;
 

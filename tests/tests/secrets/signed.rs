@@ -9,7 +9,7 @@ use sluice_shared::clock;
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 use sluice_shared::seal::{Seal, SealKey};
-use sluice_shared::webhook_secrets::SecretsStore;
+use sluice_shared::secrets::SecretsStore;
 use sluice_tests::configuration::KEY;
 use sluice_tests::scene::Scene;
 use sluice_tests::{DEADLINE, eventually};
@@ -144,7 +144,7 @@ async fn what_cannot_be_signed_waits_until_it_can_and_is_never_posted_without() 
 }
 
 /// The bucket, as whoever has this key sees it.
-async fn store(scene: &Scene, key: &str) -> SecretsStore {
+async fn store(scene: &Scene, key: &str) -> SecretsStore<Tenant> {
     SecretsStore::new(&scene.system.broker.connect().await, &Seal::new(SealKey::parse(key).unwrap(), None))
 }
 

@@ -8,6 +8,7 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use sluice_shared::clock;
 use sluice_shared::domain::delivery::Came;
+use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::payload::WebhookBody;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::domain::signature::Signed;
@@ -16,8 +17,8 @@ use sluice_shared::effects::Effects;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::hand_over::NotTaken;
 use sluice_shared::nats::publish::MESSAGE_ID;
+use sluice_shared::secrets::WatchedSecrets;
 use sluice_shared::telemetry::traceparent;
-use sluice_shared::webhook_secrets::WatchedSecrets;
 use url::Url;
 
 use super::DeliveryError;
@@ -59,7 +60,7 @@ pub(super) struct Poster {
     http: reqwest::Client,
     nats: Nats,
     timeout: Duration,
-    secrets: WatchedSecrets,
+    secrets: WatchedSecrets<Tenant>,
 }
 
 impl Target {
@@ -113,7 +114,9 @@ impl Poster {
     pub(super) async fn post(&self, target: Target, result: &JobResult, webhook: usize, attempt: u32) -> Came {
         match self.secrets.of(&result.tenant).await {
             Ok(secrets) => self.post_signed(target, result, webhook, attempt, secrets.as_deref()).await,
-            Err(error) => Came::Failed { error: format!("not posted: {error}"), retry_after: None },
+            Err(error) => {
+                Came::Failed { error: format!("its webhook secrets cannot be used: {error}"), retry_after: None }
+            }
         }
     }
 

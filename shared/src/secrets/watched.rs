@@ -1,42 +1,51 @@
-//! A watched copy of all webhook secrets.
+//! A watched copy of all secrets of one kind, opened.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::store::{SecretsEntry, SecretsStore};
-use crate::domain::id::Tenant;
-use crate::domain::webhook_secrets::WebhookSecrets;
+use super::SecretKey;
+use super::store::{KeptEntry, SecretsStore};
 use crate::nats::Nats;
 use crate::nats::bucket::Change;
 use crate::seal::Seal;
 
 /// A copy that follows the bucket. Cheap to clone.
-#[derive(Clone)]
-pub struct WatchedSecrets(watch::Receiver<Copied>);
+pub struct WatchedSecrets<K: SecretKey>(watch::Receiver<Copied<K>>);
 
-/// Why nobody can say what signs. Trying again is worth it: an operator can help.
+impl<K: SecretKey> Clone for WatchedSecrets<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Why nobody can say what a secret is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotKnown {
-    /// There are secrets which cannot be opened or read here.
-    #[error("its webhook secrets cannot be used: {0}")]
+    /// It is there, and cannot be opened or read here.
+    #[error("{0}")]
     Closed(Arc<str>),
     /// Nobody follows the bucket any more.
-    #[error("nobody follows the webhook secrets any more")]
+    #[error("nobody follows the secrets any more")]
     NotFollowed,
 }
 
-type Secrets = Result<Arc<WebhookSecrets>, Arc<str>>;
+type Opened<K> = Result<Arc<<K as SecretKey>::Value>, Arc<str>>;
 
-#[derive(Default)]
-struct Copied {
+struct Copied<K: SecretKey> {
     /// Whether nothing is missing from it.
     whole: bool,
-    secrets: HashMap<Tenant, Secrets>,
+    secrets: HashMap<K, Opened<K>>,
 }
 
-impl WatchedSecrets {
+impl<K: SecretKey> Default for Copied<K> {
+    fn default() -> Self {
+        Self { whole: false, secrets: HashMap::new() }
+    }
+}
+
+impl<K: SecretKey> WatchedSecrets<K> {
     /// Follows the bucket until nobody has the copy any more.
     #[must_use]
     pub fn start(nats: &Nats, seal: &Seal) -> Self {
@@ -45,18 +54,18 @@ impl WatchedSecrets {
         Self(copy)
     }
 
-    /// What a tenant's webhooks are signed with, if it asked for it. Waits until the copy is whole.
+    /// A secret, if it is there. Waits until the copy is whole.
     ///
     /// # Errors
-    /// Where there is something that cannot be used.
-    pub async fn of(&self, tenant: &Tenant) -> Result<Option<Arc<WebhookSecrets>>, NotKnown> {
+    /// Where it is there and cannot be used.
+    pub async fn of(&self, key: &K) -> Result<Option<Arc<K::Value>>, NotKnown> {
         let mut copy = self.0.clone();
         let whole = copy.wait_for(|copied| copied.whole).await.map_err(|_| NotKnown::NotFollowed)?;
-        whole.secrets.get(tenant).cloned().transpose().map_err(NotKnown::Closed)
+        whole.secrets.get(key).cloned().transpose().map_err(NotKnown::Closed)
     }
 }
 
-async fn follow(nats: Nats, store: SecretsStore, copied: watch::Sender<Copied>) {
+async fn follow<K: SecretKey>(nats: Nats, store: SecretsStore<K>, copied: watch::Sender<Copied<K>>) {
     let (mut changes, mut connections) = (store.bucket().watch(), nats.connections());
     loop {
         tokio::select! {
@@ -77,33 +86,31 @@ async fn follow(nats: Nats, store: SecretsStore, copied: watch::Sender<Copied>) 
     }
 }
 
-impl Copied {
-    fn apply(&mut self, change: Change<SecretsEntry>, seal: &Seal) {
+impl<K: SecretKey> Copied<K> {
+    fn apply(&mut self, change: Change<KeptEntry>, seal: &Seal) {
         match change {
             Change::Anew => *self = Self::default(),
-            Change::Put { key, entry, .. } => {
-                self.put(&key, |tenant| match entry.value.open(tenant, seal) {
-                    Ok(secrets) => Ok(Arc::new(secrets)),
-                    Err(error) => {
-                        tracing::error!(%tenant, %error, "webhooks of a tenant cannot be signed and wait");
-                        Err(error.to_string().into())
-                    }
-                });
-            }
-            Change::Unreadable { key } => self.put(&key, |_| Err("this version cannot read them".into())),
+            Change::Put { key, entry, .. } => self.put(&key, |key| match entry.value.open(key, seal) {
+                Ok(value) => Ok(Arc::new(value)),
+                Err(error) => {
+                    tracing::error!(of = key.text(), %error, "a secret cannot be used");
+                    Err(error.to_string().into())
+                }
+            }),
+            Change::Unreadable { key } => self.put(&key, |_| Err("what is kept is not for this version".into())),
             Change::Removed { key } => {
-                if let Ok(tenant) = key.parse::<Tenant>() {
-                    self.secrets.remove(&tenant);
+                if let Some(key) = K::parse(&key) {
+                    self.secrets.remove(&key);
                 }
             }
             Change::Current => self.whole = true,
         }
     }
 
-    fn put(&mut self, key: &str, secrets: impl FnOnce(&Tenant) -> Secrets) {
-        if let Ok(tenant) = key.parse::<Tenant>() {
-            let secrets = secrets(&tenant);
-            self.secrets.insert(tenant, secrets);
+    fn put(&mut self, key: &str, opened: impl FnOnce(&K) -> Opened<K>) {
+        if let Some(key) = K::parse(key) {
+            let opened = opened(&key);
+            self.secrets.insert(key, opened);
         }
     }
 }
@@ -117,9 +124,10 @@ mod tests {
 
     use super::*;
     use crate::clock::Millis;
-    use crate::domain::webhook_secrets::{Scheme, WebhookSecret};
+    use crate::domain::id::Tenant;
+    use crate::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
     use crate::nats::bucket::Entry;
-    use crate::seal::{Place, SealKey};
+    use crate::seal::SealKey;
     use crate::wire;
 
     fn secrets() -> WebhookSecrets {
@@ -127,16 +135,16 @@ mod tests {
         WebhookSecrets { primary, secondary: None, schemes: [Scheme::Standard].into() }
     }
 
-    fn put(text: Bytes, seal: &Seal) -> Change<SecretsEntry> {
-        let kept = seal.keep(text, &Place::WebhookSecrets { tenant: &Tenant::default() });
-        let entry = Entry { value: SecretsEntry { set_at: Millis(1), kept }, revision: 1 };
+    fn put(text: Bytes, seal: &Seal) -> Change<KeptEntry> {
+        let kept = seal.keep(text, &Tenant::default().place());
+        let entry = Entry { value: KeptEntry { set_at: Millis(1), kept }, revision: 1 };
         Change::Put { key: Tenant::default().to_string(), entry, at: Millis(1) }
     }
 
     #[test]
     fn whoever_asks_waits_until_all_is_known_and_again_after_a_new_start() {
         let (tenant, seal) = (Tenant::default(), Seal::new(SealKey::of_bytes([1; 32]), None));
-        let (copied, copy) = watch::channel(Copied::default());
+        let (copied, copy) = watch::channel(Copied::<Tenant>::default());
         let copy = WatchedSecrets(copy);
         let apply = |change| copied.send_modify(|copied| copied.apply(change, &seal));
         apply(Change::Anew);
@@ -157,7 +165,7 @@ mod tests {
         let seal = Seal::new(SealKey::of_bytes([1; 32]), None);
         let unreadable = || Change::Unreadable { key: Tenant::default().to_string() };
         for change in [put(wire::encode(&secrets()), &other), put(Bytes::from_static(b"x"), &seal), unreadable()] {
-            let mut copied = Copied { whole: true, ..Copied::default() };
+            let mut copied = Copied::<Tenant> { whole: true, ..Copied::default() };
             copied.apply(change, &seal);
             assert!(copied.secrets[&tenant].is_err());
         }
