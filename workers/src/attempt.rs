@@ -176,7 +176,7 @@ impl Attempt<'_> {
         };
         Ok(match self.dispatcher.secrets.fill(&record.tenant, headers, body).await {
             Ok((headers, body)) => Outgoing::new(request, &headers, body, marks),
-            Err(error) => Err(unfilled(&error)),
+            Err(error) => Err(unfilled(error)?),
         })
     }
 

@@ -10,8 +10,10 @@ use sluice_shared::config;
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::named_secret::{Name, SecretValue, Style, fill, names};
 use sluice_shared::domain::outcome::{Content, ErrorKind};
-use sluice_shared::effects::Effects;
-use sluice_shared::secrets::{NotKnown, SecretName, WatchedSecrets};
+use sluice_shared::effects::{Effects, Unfinished};
+use sluice_shared::nats::bucket::BucketError;
+use sluice_shared::nats::read::ReadError;
+use sluice_shared::secrets::{NotKept, SecretName, SecretsStore, WatchedSecrets};
 
 use crate::send::error;
 
@@ -19,6 +21,7 @@ use crate::send::error;
 #[derive(Clone)]
 pub(crate) struct Secrets {
     watched: WatchedSecrets<SecretName>,
+    store: SecretsStore<SecretName>,
     configured: Arc<HashMap<SecretName, Arc<SecretValue>>>,
 }
 
@@ -33,7 +36,10 @@ pub(crate) enum NotFilled {
     Missing(BTreeSet<Name>),
     /// There is one that cannot be opened.
     #[error("the secret `{name}` cannot be used: {why}")]
-    Closed { name: Name, why: NotKnown },
+    Closed { name: Name, why: String },
+    /// Nobody knows: this may pass.
+    #[error(transparent)]
+    Unread(#[from] ReadError),
 }
 
 impl Secrets {
@@ -51,7 +57,11 @@ impl Secrets {
                 .into_iter()
                 .filter_map(move |(name, value)| Some((SecretName { tenant: tenant.clone()?, name }, value)))
         };
-        Self { watched, configured: Arc::new(configured.fixed.iter().flat_map(of_tenant).collect()) }
+        Self {
+            watched,
+            store: SecretsStore::of(effects),
+            configured: Arc::new(configured.fixed.iter().flat_map(of_tenant).collect()),
+        }
     }
 
     /// The request with its secrets filled in. Waits, if it names any, until all are known.
@@ -85,23 +95,34 @@ impl Secrets {
         for name in wanted {
             let key = SecretName { tenant: tenant.clone(), name: name.clone() };
             let set = self.watched.of(&key).await;
-            let set = set.map_err(|why| NotFilled::Closed { name: name.clone(), why })?;
-            match set.or_else(|| self.configured.get(&key).cloned()) {
+            let set = set.map_err(|why| NotFilled::Closed { name: name.clone(), why: why.to_string() })?;
+            let known = set.or_else(|| self.configured.get(&key).cloned());
+            match if known.is_some() { known } else { self.just_set(&key).await? } {
                 Some(value) => drop(values.insert(name, value)),
                 None => drop(missing.insert(name)),
             }
         }
         if missing.is_empty() { Ok(values) } else { Err(NotFilled::Missing(missing)) }
     }
+
+    /// One that the copy does not know may have been set a moment ago: a job would fail for good.
+    async fn just_set(&self, key: &SecretName) -> Result<Option<Arc<SecretValue>>, NotFilled> {
+        match self.store.get(key).await {
+            Ok(found) => Ok(found.map(|(value, _)| Arc::new(value))),
+            Err(NotKept::Bucket(BucketError::Read(error))) => Err(error.into()),
+            Err(error) => Err(NotFilled::Closed { name: key.name.clone(), why: error.to_string() }),
+        }
+    }
 }
 
-/// An answer that says why nothing was sent.
-pub(crate) fn unfilled(why: &NotFilled) -> Content {
+/// An answer that says why nothing was sent; none where that may pass.
+pub(crate) fn unfilled(why: NotFilled) -> Result<Content, Unfinished> {
     let kind = match why {
         NotFilled::Missing(_) => ErrorKind::SecretMissing,
         NotFilled::Closed { .. } => ErrorKind::Unopened,
+        NotFilled::Unread(error) => return Err(error.into()),
     };
-    error(kind, why.to_string())
+    Ok(error(kind, why.to_string()))
 }
 
 fn is_json(headers: &[(String, String)]) -> bool {

@@ -67,6 +67,14 @@ pub enum NotOpened {
     NotGenuine(KeyId),
 }
 
+#[cfg(test)]
+impl Sealed {
+    /// What looks like something sealed, for the form that it is written in.
+    pub(crate) fn golden(key: KeyId, text: Bytes) -> Self {
+        Self { key, text }
+    }
+}
+
 impl Seal {
     /// Seals with the first key, and opens with both.
     #[must_use]
