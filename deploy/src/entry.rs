@@ -7,8 +7,10 @@ use std::pin::Pin;
 
 use sluice_gateway::jobs::Jobs;
 use sluice_gateway::{http, nats};
+use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::targets::Targets;
 use sluice_shared::gate_settings::GateSettings;
+use sluice_shared::secrets::{SecretName, SecretsStore};
 use sluice_workers::deliver::{self, DeliveryOptions};
 use tokio::net::TcpListener;
 
@@ -24,6 +26,8 @@ pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<A
         let gates = GateSettings::from(ground.config.gate.clone());
         let jobs = Jobs::start(ground.effects().await, ground.room(), &stop).gated_by(gates);
         let jobs = jobs.calling(Targets::from(&ground.config.targets));
+        tokio::spawn(SecretsStore::<Tenant>::of(jobs.effects()).seal_anew());
+        tokio::spawn(SecretsStore::<SecretName>::of(jobs.effects()).seal_anew());
         let options = nats::Options::new(settings, ground.config.worker.ack_wait);
         let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
         let by_nats = async { anyhow::Ok(by_nats.await?) };

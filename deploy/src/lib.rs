@@ -7,4 +7,5 @@ mod demo;
 mod entry;
 mod roles;
 pub mod scripted;
+mod sealing;
 mod show;

@@ -14,6 +14,7 @@ use sluice_shared::config::Config;
 use sluice_shared::effects::{Caps, Effects};
 use sluice_shared::nats::{ConnectError, ConnectOptions, Nats};
 use sluice_shared::queues::Queues;
+use sluice_shared::seal::Sealing;
 use sluice_shared::telemetry::{self, Metrics};
 use sluice_shared::topology::{CreateError, Topology};
 use tokio::net::TcpListener;
@@ -61,6 +62,8 @@ pub(crate) struct Ground {
     pub(crate) shutdown: CancellationToken,
     /// What the broker may store and where, where it is our own.
     pub(crate) store: Option<(PathBuf, Option<u64>)>,
+    /// What seals the secrets of callers.
+    pub(crate) sealing: Sealing,
 }
 
 impl Ground {
@@ -79,12 +82,17 @@ impl Ground {
         create(&topology, &nats, &config).await.map_err(of_topology)?;
         nats.keep_time().await;
         telemetry::log_start(name.trim_start_matches("sluice "), env!("CARGO_PKG_VERSION"), &nats);
-        Ok(Self { nats, config, metrics: Metrics::new(), shutdown, store: None })
+        Ok(Self { nats, config, metrics: Metrics::new(), shutdown, store: None, sealing: Sealing::default() })
     }
 
     /// The same on a broker of our own.
     pub(crate) fn on(self, broker: &Broker) -> Self {
         Self { store: broker.store().map(|(dir, limit)| (dir.to_owned(), limit)), ..self }
+    }
+
+    /// The same, with callers' secrets sealed by this.
+    pub(crate) fn sealed_by(self, sealing: Sealing) -> Self {
+        Self { sealing, ..self }
     }
 
     /// What is known of the room for jobs.
@@ -101,7 +109,8 @@ impl Ground {
         let queues = Queues::start(&self.nats).await;
         let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);
         let caps = Caps::new(self.nats.max_payload(), response);
-        Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl).counted_by(&self.metrics)
+        let effects = Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl);
+        effects.counted_by(&self.metrics).sealed_by(self.sealing.clone())
     }
 }
 

@@ -1,8 +1,11 @@
 //! The door of Sluice: what can be done with jobs and queues, over HTTP and over NATS.
 
+mod entries;
 pub mod http;
 pub mod jobs;
 pub mod letters;
 pub mod nats;
 pub mod problem;
 pub mod queues;
+pub mod secrets;
+pub mod webhook_secrets;

@@ -10,6 +10,7 @@ use sluice_shared::effects::{CancelError, RetryError, SubmitError};
 
 use crate::jobs::{GetError, Refusal, ReplayError};
 use crate::letters::LetterError;
+use crate::webhook_secrets::SecretsError;
 
 /// Seconds after which a submission that was not taken is worth repeating.
 const AGAIN_SOON: u32 = 1;
@@ -170,6 +171,21 @@ impl From<&LetterError> for Problem {
             LetterError::NotFound => problem(StatusCode::NOT_FOUND, "no_such_letter"),
             LetterError::NoWayBack(_) => problem(StatusCode::CONFLICT, "no_way_back"),
             LetterError::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable").again_after(AGAIN_SOON),
+        }
+    }
+}
+
+impl From<&SecretsError> for Problem {
+    fn from(error: &SecretsError) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            SecretsError::NotFound => problem(StatusCode::NOT_FOUND, "no_webhook_secrets"),
+            SecretsError::Unavailable => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable").again_after(AGAIN_SOON)
+            }
+            SecretsError::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
+            SecretsError::NotOpened => problem(StatusCode::INTERNAL_SERVER_ERROR, "not_opened"),
+            SecretsError::Refused => problem(StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
         }
     }
 }

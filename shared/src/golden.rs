@@ -21,11 +21,15 @@ use crate::domain::id::{BranchId, Destination, GateName, Incarnation, QueueName,
 use crate::domain::job::{
     Body, Contender, ExecutionMode, Job, JsonText, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
 };
+use crate::domain::named_secret::SecretValue;
 use crate::domain::outcome::{Answer, Content, ErrorKind, Outcome, Reason, Response, Status};
 use crate::domain::record::{Branch, BranchState, Fingerprint, Record};
 use crate::domain::result::JobResult;
+use crate::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 use crate::nats::guarded::Pointer;
 use crate::queues::QueueEntry;
+use crate::seal::{Kept, SealKey, Sealed};
+use crate::secrets::KeptEntry;
 use crate::topology::Settings;
 use crate::wire;
 
@@ -56,6 +60,7 @@ fn contender(parent: Option<BranchId>, trigger: Option<Trigger>, body: Body) -> 
             url: "https://api.example.com:8443/v1".into(),
             headers: vec![("x-a".into(), "1".into())],
             body,
+            sealed: None,
         },
         parent,
         trigger,
@@ -305,4 +310,22 @@ fn golden_what_operators_set() {
     let operator = Some(gate::Operator { interval, burst: Some(3), concurrency: Some(4), set_at });
     let gate = GateState { operator, ..GateState::new(destination(), None) };
     keeps_its_form("gate_operated", &gate);
+}
+
+#[test]
+fn golden_secrets() {
+    let sealed = || Sealed::golden(SealKey::of_bytes([7; 32]).id().clone(), Bytes::from_static(b"nonce and text"));
+    let mut record = record(None);
+    record.branches[0].contender.request.sealed = Some(sealed());
+    keeps_its_form("record_sealed", &record);
+    keeps_its_form("secret_kept", &KeptEntry { set_at: Millis(5), kept: Kept::Sealed(sealed()) });
+    keeps_its_form("secret_plain", &KeptEntry { set_at: Millis(5), kept: Kept::Plain(Bytes::from_static(b"text")) });
+    let secret = |text| WebhookSecret::parse(text).unwrap();
+    let secrets = WebhookSecrets {
+        primary: secret("0123456789abcdef"),
+        secondary: Some(secret("fedcba9876543210")),
+        schemes: Scheme::ALL.into(),
+    };
+    keeps_its_form("webhook_secrets", &secrets);
+    keeps_its_form("named_secret", &SecretValue::parse("value").unwrap());
 }

@@ -9,6 +9,8 @@ pub mod gate_settings;
 pub mod nats;
 pub mod panics;
 pub mod queues;
+pub mod seal;
+pub mod secrets;
 pub mod telemetry;
 pub mod topology;
 pub mod wire;

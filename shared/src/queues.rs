@@ -248,6 +248,8 @@ fn apply(
                 fresh.as_mut().unwrap_or(copy).remove(&name);
             }
         }
+        // The settings of the deployment, or what somebody newer wrote.
+        Change::Unreadable { .. } => {}
         Change::Current => *copy = fresh.take().unwrap_or_default(),
     }
     fresh.is_none()

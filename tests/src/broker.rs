@@ -186,6 +186,46 @@ impl TestBroker {
         .await;
     }
 
+    /// All that can be read in it: each message of each stream, those behind buckets included, with its subject and headers.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub async fn everything(&self) -> Vec<String> {
+        let nats = self.connect().await;
+        let names: Vec<String> = nats.jetstream().stream_names().try_collect().await.unwrap();
+        let mut found = Vec::new();
+        for name in names {
+            let mut stream = nats.jetstream().get_stream(&name).await.unwrap();
+            let state = stream.info().await.unwrap().state.clone();
+            for sequence in state.first_sequence..=state.last_sequence {
+                let Ok(message) = stream.get_raw_message(sequence).await else { continue };
+                let payload = String::from_utf8_lossy(&message.payload);
+                found.push(format!("{name} {} {:?} {payload}", message.subject, message.headers));
+            }
+        }
+        found
+    }
+
+    /// All that it has written to its disk, as it is there.
+    ///
+    /// # Panics
+    /// Where it cannot be read.
+    #[must_use]
+    pub fn disk(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let (mut files, mut dirs) = (Vec::new(), vec![self.dir.path().to_owned()]);
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).unwrap().filter_map(Result::ok) {
+                let path = entry.path();
+                match path.is_dir() {
+                    true => dirs.push(path),
+                    // What is removed meanwhile is not there.
+                    false => files.extend(std::fs::read(&path).ok().map(|bytes| (path, bytes))),
+                }
+            }
+        }
+        files
+    }
+
     fn jobs_streams(&self) -> Vec<String> {
         (0..self.topology.settings().shards).map(|shard| self.topology.jobs_stream(shard)).collect()
     }

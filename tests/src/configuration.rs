@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sluice::scripted::Destination;
 
+/// The key that secrets are sealed with: 32 bytes, all 7.
+pub const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+
 /// Keys and values on top of the compiled-in defaults.
 #[derive(Clone, Debug)]
 pub struct Configuration(BTreeMap<String, Value>);
 
 impl Default for Configuration {
-    /// A small topology, destinations on this machine that are not held up, and retries that come soon.
+    /// A small topology, destinations on this machine that are not held up, retries that come soon, and a key to seal with.
     fn default() -> Self {
         Self(BTreeMap::new())
             .set("topology.shards", 1)
@@ -22,6 +25,7 @@ impl Default for Configuration {
             .set("retry.cap", "300ms")
             .set("delivery.retry", ["300ms"; 9].as_slice())
             .set("worker.grace", "10s")
+            .set("secrets.key", KEY)
             .set("log.filter", "info,sluice_workers=debug,sluice_gateway=debug,sluice_shared=debug,sluice=debug")
     }
 }
@@ -31,6 +35,13 @@ impl Configuration {
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Leaves a key as the program has it.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.0.remove(key);
         self
     }
 

@@ -89,10 +89,10 @@ impl System {
     /// Where a role does not announce itself.
     pub async fn on(broker: TestBroker, setup: Setup) -> Self {
         let files = tempfile::tempdir().unwrap();
-        std::fs::write(files.path().join("sluice.toml"), setup.configuration.toml()).unwrap();
         let (clocks, environment) = (setup.wrong_clocks, setup.environment);
         let (gateways, workers, deliveries) = (Vec::new(), Vec::new(), Vec::new());
         let mut this = Self { gateways, workers, deliveries, broker, clocks, environment, files };
+        this.reconfigure(&setup.configuration);
         let roles = [("gateway", setup.gateways), ("worker", setup.workers), ("delivery", setup.deliveries)];
         let each = roles.iter().flat_map(|(role, count)| (0..*count).map(|number| this.role(role, number)));
         let mut started = join_all(each).await.into_iter();
@@ -116,6 +116,23 @@ impl System {
         let worker = self.role("worker", self.workers.len()).await;
         self.workers.push(worker);
         self.workers.last_mut().unwrap()
+    }
+
+    /// What every role is configured with from its next start on.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn reconfigure(&self, configuration: &Configuration) {
+        std::fs::write(self.file("sluice.toml"), configuration.toml()).unwrap();
+    }
+
+    /// Stops every role, and starts it again as it is configured now.
+    ///
+    /// # Panics
+    /// Where one does not come back.
+    pub async fn restart(&mut self) {
+        let roles = self.gateways.iter_mut().chain(&mut self.workers).chain(&mut self.deliveries);
+        join_all(roles.map(Process::restart)).await;
     }
 
     async fn role(&self, role: &str, number: usize) -> Process {

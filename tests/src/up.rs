@@ -37,6 +37,12 @@ impl Up {
         Client::new(self.process.http())
     }
 
+    /// The directory that everything is kept in.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        data(self.files.path())
+    }
+
     /// The process id of its nats-server.
     ///
     /// # Panics

@@ -111,6 +111,20 @@ fn only_the_wire_speaks_message_pack() {
     nowhere_else(&[WIRE], |line| line.contains("rmp_serde") || line.contains("rmp::"));
 }
 
+/// And nobody but the signature of webhooks makes one.
+#[test]
+fn only_the_seal_ciphers_and_only_the_signature_signs() {
+    nowhere_else(&["shared/src/seal/"], |line| line.contains("chacha20poly1305"));
+    nowhere_else(&["shared/src/domain/signature.rs"], |line| line.contains("hmac::"));
+}
+
+/// What is sealed is opened where it is sent: its headers by one call, its secrets by another.
+#[test]
+fn only_an_attempt_opens_the_headers_of_a_request_and_fills_in_its_secrets() {
+    let opens = |line: &str| line.contains("sealing().headers(") || line.contains("secrets.fill(");
+    nowhere_else(&["workers/src/attempt.rs"], opens);
+}
+
 #[test]
 fn only_the_clock_reads_the_wall_clock() {
     let reads = |line: &str| line.contains("SystemTime::now") || line.contains("now_utc") || line.contains("now_local");

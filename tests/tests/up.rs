@@ -1,12 +1,15 @@
 //! `sluice up`: everything in one process tree, as somebody meets it who has just installed it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use http::Method;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sluice::scripted::{Destination, Script, WebhookReceiver};
+use sluice_shared::clock;
+use sluice_shared::seal::SealKey;
 use sluice_tests::client::Client;
 use sluice_tests::configuration::Configuration;
 use sluice_tests::events::Event;
@@ -215,4 +218,22 @@ async fn stopped_and_started_again_it_goes_on_where_it_was_and_leaves_no_server_
     assert_eq!(client.wait(&later).await["status"], "success");
     assert_eq!((destination.calls("/ended").len(), destination.calls("/later").len()), (1, 2));
     interrupted(&mut up).await;
+}
+
+#[tokio::test]
+async fn it_makes_a_key_of_its_own_and_opens_what_it_sealed_before_a_restart() {
+    let destination = Destination::start().await.unwrap();
+    let mut up = Up::start(&Configuration::default().without("secrets.key")).await;
+    let file = up.data().join("secrets.key");
+    let (key, mode) = (std::fs::read_to_string(&file).unwrap(), std::fs::metadata(&file).unwrap().permissions().mode());
+    assert_eq!((SealKey::parse(&key).is_ok(), mode & 0o777), (true, 0o600));
+    assert!(!up.process.said().contains("nothing is sealed") && !up.process.said().contains(key.trim()));
+
+    let (headers, later) = (json!({"authorization": "Bearer canary"}), clock::now().after(Duration::from_secs(5)));
+    let job = json!({"url": destination.at("/"), "headers": headers, "retry_at": later});
+    let id = up.client().submit(&job).await.job_id;
+    up.process.restart().await;
+    assert_eq!(up.client().wait(&id).await["status"], "success");
+    assert_eq!(calls(&destination, "/", 1).await[0].header("authorization"), Some("Bearer canary"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), key);
 }

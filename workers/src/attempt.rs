@@ -21,8 +21,9 @@ use sluice_shared::telemetry::traceparent;
 use tokio::time::Instant;
 
 use crate::dispatch::Dispatcher;
+use crate::fill::unfilled;
 use crate::gate::{Closed, Hold, Slot};
-use crate::send::{Marks, Outgoing, Ready, error, unsendable};
+use crate::send::{Marks, Outgoing, Ready, error, unopened, unsendable};
 use crate::settlements::Watched;
 
 /// A wait for a slot longer than this makes the record worth reading again before the send.
@@ -191,8 +192,15 @@ impl Attempt<'_> {
         };
         let traceparent = record.traceparent.as_deref().and_then(traceparent::child);
         let marks = Marks { key: &record.key, branch: self.branch, traceparent };
-        let outgoing = Outgoing::new(request, body, marks);
-        Ok(outgoing.and_then(|outgoing| self.dispatcher.sender.ready(&record.tenant, outgoing)))
+        let headers = match self.dispatcher.handler.effects().sealing().headers(&record.tenant, request) {
+            Ok(headers) => headers,
+            Err(error) => return Ok(Err(unopened(&error))),
+        };
+        Ok(match self.dispatcher.secrets.fill(&record.tenant, headers, body).await {
+            Ok((headers, body)) => Outgoing::new(request, &headers, body, marks)
+                .and_then(|outgoing| self.dispatcher.sender.ready(&record.tenant, outgoing)),
+            Err(error) => Err(unfilled(error)?),
+        })
     }
 
     async fn send(&self, record: &Record, branch: &Branch, ready: Ready) -> Content {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Attempt, Ended};
+use crate::fill::Secrets;
 use crate::gate::Hold;
 use crate::handler::Handler;
 use crate::message;
@@ -30,6 +31,7 @@ const CONCLUDE_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Dispatcher {
     pub(crate) handler: Handler,
     pub(crate) sender: Sender,
+    pub(crate) secrets: Secrets,
     pub(crate) settlements: Settlements,
     pub(crate) settings: Settings,
     pub(crate) stop: Stop,

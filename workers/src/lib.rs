@@ -6,6 +6,7 @@ mod attempt;
 pub mod deliver;
 mod dispatch;
 mod due;
+mod fill;
 mod fleet;
 pub mod gate;
 mod handler;

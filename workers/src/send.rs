@@ -15,6 +15,7 @@ use sluice_shared::domain::id::{BranchId, Tenant};
 use sluice_shared::domain::job::Request;
 use sluice_shared::domain::outcome::{Content, ErrorKind, Response};
 use sluice_shared::domain::targets::{Refused, Targets};
+use sluice_shared::seal::NotOpened;
 
 use crate::targets::{Clients, refused};
 
@@ -73,14 +74,20 @@ pub(crate) struct Marks<'a> {
 }
 
 impl Outgoing {
-    /// The request with its body and marks; an answer that says why it can never be sent, else.
-    pub(crate) fn new(request: &Request, body: Bytes, marks: Marks<'_>) -> Result<Self, Content> {
+    /// The request with its headers, opened, its body and marks; an answer that says why it can never be sent, else.
+    pub(crate) fn new(
+        request: &Request,
+        given: &[(String, String)],
+        body: Bytes,
+        marks: Marks<'_>,
+    ) -> Result<Self, Content> {
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| unsendable("the method is none"))?;
         let url = Url::parse(&request.url).map_err(|_| unsendable("the URL cannot be called"))?;
-        let mut headers = HeaderMap::with_capacity(request.headers.len() + 2);
-        for (name, value) in &request.headers {
+        let mut headers = HeaderMap::with_capacity(given.len() + 2);
+        for (name, value) in given {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable("a header's name is none"))?;
-            let value = HeaderValue::from_str(value).map_err(|_| unsendable("a header's value cannot be sent"))?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| unsendable("a header's value cannot be sent"))?;
+            value.set_sensitive(true);
             headers.append(name, value);
         }
         marks.put_on(&mut headers);
@@ -210,6 +217,11 @@ fn not_called(refused: Refused) -> Content {
 /// An answer that says why nothing was sent.
 pub(crate) fn unsendable(why: &str) -> Content {
     error(ErrorKind::Unsendable, why.to_owned())
+}
+
+/// An answer that says why sealed headers stay closed.
+pub(crate) fn unopened(why: &NotOpened) -> Content {
+    error(ErrorKind::Unopened, format!("the request's sealed headers cannot be opened: {why}"))
 }
 
 /// An answer without a response.

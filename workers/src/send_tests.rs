@@ -8,12 +8,13 @@ fn request(headers: &[(&str, &str)]) -> Request {
         url: "https://a.example/x?secret=1".into(),
         headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         body: sluice_shared::domain::job::Body::Empty,
+        sealed: None,
     }
 }
 
 fn headers_of(request: &Request, branch: u16, traceparent: Option<&str>) -> HeaderMap {
     let marks = Marks { key: "k", branch: BranchId(branch), traceparent: traceparent.map(str::to_owned) };
-    Outgoing::new(request, Bytes::new(), marks).unwrap_or_else(|_| panic!("unsendable")).headers
+    Outgoing::new(request, &request.headers, Bytes::new(), marks).unwrap_or_else(|_| panic!("unsendable")).headers
 }
 
 #[test]
@@ -55,7 +56,8 @@ async fn a_failure_is_an_answer_that_names_no_url() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let request = Request { url: format!("http://{closed}/?secret=1"), ..request(&[]) };
-    let outgoing = Outgoing::new(&request, Bytes::new(), Marks { key: "k", branch: BranchId(0), traceparent: None });
+    let outgoing =
+        Outgoing::new(&request, &[], Bytes::new(), Marks { key: "k", branch: BranchId(0), traceparent: None });
     let outgoing = outgoing.unwrap_or_else(|_| panic!("unsendable"));
     let here = sluice_shared::config::Config::default().with_loopback_targets().targets;
     let sender = Sender::new(Targets::from(&here)).unwrap();

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::dispatch::{Dispatcher, Stop};
 use crate::due::Due;
+use crate::fill::Secrets;
 use crate::fleet::Fleet;
 use crate::gate::{GateSettings, Gates};
 use crate::handler::Handler;
@@ -58,6 +59,7 @@ struct Worker {
 impl Worker {
     fn new(effects: Effects, config: &Config, metrics: Metrics, stop: Stop) -> Result<Self, NoClient> {
         let dispatcher = Dispatcher {
+            secrets: Secrets::start(&effects, &config.secrets),
             handler: Handler::new(effects.counted_by(&metrics), metrics),
             sender: Sender::new(Targets::from(&config.targets))?,
             settlements: Settlements::default(),

@@ -11,6 +11,7 @@ pub(crate) use super::bench_args::{
     BacklogArgs, Consumers, FloorArgs, GateArgs, LatencyArgs, QueuesArgs, SinkArgs, StormArgs, ThroughputArgs, Via,
 };
 use super::failure::EXIT_CODES;
+use super::secrets_args::{SECRETS_HELP, SecretsCommand};
 use crate::bench::{FLOOR, SINK};
 use crate::broker::{GuardOptions, SUBCOMMAND, SyncInterval};
 
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Runs a delivery: posts outcomes to webhooks
     #[command(after_help = DELIVERY_HELP)]
     Delivery(RoleArgs),
+    /// Sets, lists and deletes secrets that jobs name
+    #[command(subcommand, after_help = SECRETS_HELP)]
+    Secrets(SecretsCommand),
     /// Runs the embedded nats-server for the process that holds the other end of standard input.
     #[command(name = SUBCOMMAND, hide = true)]
     EmbeddedNats(GuardOptions),

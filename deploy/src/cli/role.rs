@@ -9,6 +9,7 @@ use super::args::{CommonArgs, GatewayArgs, RoleArgs};
 use super::failure::Failure;
 use super::{bind, configuration, say, start_log, stop};
 use crate::roles::{Ground, Role, Roles};
+use crate::sealing;
 
 /// Runs a gateway until a signal comes or it fails.
 pub(crate) async fn gateway(args: GatewayArgs) -> Result<(), Failure> {
@@ -23,6 +24,7 @@ pub(crate) async fn behind_the_door(role: Role, args: RoleArgs) -> Result<(), Fa
 async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Result<(), Failure> {
     let config = configuration::load(args.config.as_deref())?;
     start_log(&config)?;
+    let sealing = sealing::configured(&config.secrets)?;
     let shutdown = stop::on_signal().context("signals cannot be listened to")?;
     let listener = bind(address.unwrap_or_else(|| configuration::listen_address(&config, role))).await?;
     let url = args.nats.clone().unwrap_or_else(|| config.nats.url.clone());
@@ -32,7 +34,7 @@ async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Resu
         ground = Ground::connect(options, config, shutdown.clone()) => ground?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let mut roles = Roles::on(ground);
+    let mut roles = Roles::on(ground.sealed_by(sealing));
     match role {
         Role::Gateway => roles.gateway(listener)?,
         Role::Worker => {

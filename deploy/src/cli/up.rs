@@ -17,6 +17,7 @@ use super::stop::{self, unless_stopped};
 use super::{configuration, say, start_log};
 use crate::broker::{Broker, BrokerOptions, SyncInterval};
 use crate::roles::{Ground, Roles};
+use crate::sealing;
 
 /// Runs everything until a signal comes or something fails.
 pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
@@ -49,10 +50,15 @@ async fn roles_on(
     } else {
         configuration::connect_options(&config, broker.url(), "sluice up")
     };
+    // On somebody else's broker others may have to open what is sealed here: a key of our own would be no use to them.
+    let sealing = match &data {
+        Some(data) => sealing::configured_or_own(&config.secrets, data)?,
+        None => sealing::configured(&config.secrets)?,
+    };
     let connecting = Ground::connect(options, config, shutdown.clone());
     let Some(ground) = unless_stopped(shutdown, Box::pin(connecting)).await else { return Ok(()) };
     let listening = Listening::of(broker, data, &http, &metrics).context("a listener has no address")?;
-    let mut roles = Roles::on(ground?.on(broker));
+    let mut roles = Roles::on(ground?.on(broker).sealed_by(sealing));
     roles.gateway(http)?;
     roles.worker()?;
     roles.delivery()?;

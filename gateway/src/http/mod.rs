@@ -12,7 +12,9 @@ mod letters;
 mod problem;
 mod query;
 mod queues;
+mod secrets;
 mod server;
+mod webhook_secrets;
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use sluice_shared::config;
 use sluice_shared::nats::Nats;
 use sluice_shared::telemetry::Metrics;
@@ -100,6 +102,12 @@ fn api(http: Http) -> Router {
         .route("/v1/dead-letters/purge", post(letters::forget_all))
         .route("/v1/dead-letters/{id}", get(letters::get).delete(letters::forget))
         .route("/v1/dead-letters/{id}/redrive", post(letters::redrive))
+        .route("/v1/secrets", get(secrets::list))
+        .route("/v1/secrets/{name}", put(secrets::set).delete(secrets::forget))
+        .route(
+            "/v1/webhook-secrets",
+            get(webhook_secrets::get).put(webhook_secrets::set).delete(webhook_secrets::forget),
+        )
         .with_state(http)
 }
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use crate::jobs::{GetError, Refusal};
 use crate::letters::LetterError;
 use crate::problem::Problem;
+use crate::webhook_secrets::SecretsError;
 
 /// The media type of problem details.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -35,6 +36,12 @@ impl From<GetError> for Problem {
 
 impl From<LetterError> for Problem {
     fn from(error: LetterError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<SecretsError> for Problem {
+    fn from(error: SecretsError) -> Self {
         Self::from(&error)
     }
 }

@@ -7,10 +7,12 @@ use std::cmp::Reverse;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sluice_shared::clock::Millis;
+use sluice_shared::domain::delivery::WebhookState;
 use sluice_shared::domain::id::{BranchId, Destination, JobId, Token};
 use sluice_shared::domain::job::Webhook;
 use sluice_shared::domain::outcome::{self, Answer, Content};
 use sluice_shared::domain::payload::{self, ErrorBody, OutcomeBody};
+use sluice_shared::domain::quorum::Standing;
 use sluice_shared::domain::record::{Branch, BranchState, Record};
 use url::Url;
 
@@ -54,6 +56,9 @@ pub struct JobBody {
     pub outcome: Option<OutcomeBody>,
     /// What became of its webhooks, in the order of the job.
     pub webhooks: Vec<WebhookBody>,
+    /// Whether enough of those that have a vote took the outcome, where there are any webhooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<Standing>,
 }
 
 /// A contender.
@@ -139,7 +144,7 @@ pub struct WebhookBody {
 impl JobBody {
     /// The job of this record. `known` is in the order of the branches, `webhooks` in that of the webhooks.
     #[must_use]
-    pub fn new(job: &JobId, record: &Record, known: &[Known], webhooks: Vec<WebhookStatus>, now: Millis) -> Self {
+    pub fn new(job: &JobId, record: &Record, known: &[Known], webhooks: &[WebhookState], now: Millis) -> Self {
         let nothing = Known::default();
         let branch = |(number, branch): (BranchId, &Branch)| {
             BranchBody::new(record, number, branch, known.get(number.index()).unwrap_or(&nothing), now)
@@ -159,6 +164,8 @@ impl JobBody {
             metadata: payload::raw(record.metadata.as_ref()),
             outcome: outcome_of(record),
             webhooks: webhook_bodies(job, record, webhooks),
+            quorum: (!record.webhooks.is_empty())
+                .then(|| Standing::of(record.webhook_quorum, &record.webhooks, webhooks)),
         }
     }
 }
@@ -241,14 +248,14 @@ fn winning_answer(record: &Record, number: BranchId) -> Option<&Answer> {
     record.outcome.as_ref().filter(won).and_then(|outcome| outcome.answer.as_ref())
 }
 
-fn webhook_bodies(job: &JobId, record: &Record, statuses: Vec<WebhookStatus>) -> Vec<WebhookBody> {
-    let statuses = statuses.into_iter().chain(std::iter::repeat(WebhookStatus::Pending));
-    let body = |(number, (webhook, status)): (usize, (&Webhook, WebhookStatus))| WebhookBody {
+fn webhook_bodies(job: &JobId, record: &Record, states: &[WebhookState]) -> Vec<WebhookBody> {
+    let states = states.iter().chain(std::iter::repeat(&WebhookState::Untried));
+    let body = |(number, (webhook, state)): (usize, (&Webhook, &WebhookState))| WebhookBody {
         id: format!("{job}.{}.{number}", record.incarnation),
         destination: destination_of(&webhook.url),
-        status,
+        status: state.into(),
     };
-    record.webhooks.iter().zip(statuses).enumerate().map(body).collect()
+    record.webhooks.iter().zip(states).enumerate().map(body).collect()
 }
 
 /// A path or a query may hold a token, so neither is shown.

@@ -78,7 +78,7 @@ impl Jobs {
     pub async fn describe(&self, job: &JobId, record: &Record) -> JobBody {
         let known = join_all(record.numbered().map(|(number, branch)| self.known(job, record, number, branch)));
         let (known, webhooks) = join(known, self.webhooks(job, record)).await;
-        JobBody::new(job, record, &known, webhooks, clock::now())
+        JobBody::new(job, record, &known, &webhooks, clock::now())
     }
 
     /// The record of a job of this tenant; a foreign one is not found.

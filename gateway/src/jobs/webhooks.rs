@@ -46,18 +46,15 @@ pub enum WebhookStatus {
 }
 
 impl Jobs {
-    /// What became of each webhook of a job. What cannot be read in time counts as pending.
-    pub(super) async fn webhooks(&self, job: &JobId, record: &Record) -> Vec<WebhookStatus> {
+    /// What became of each webhook of a job; nothing where none was tried. What cannot be read in time counts as untried.
+    pub(super) async fn webhooks(&self, job: &JobId, record: &Record) -> Vec<WebhookState> {
         if record.outcome.is_none() || record.webhooks.is_empty() {
             return Vec::new();
         }
         let nats = self.effects().nats();
         let bucket = nats.bucket::<Deliveries>(&nats.topology().deliveries_bucket());
-        match within(bucket.get(&Deliveries::key(job, &record.incarnation))).await {
-            Some(Some(entry)) => entry.value.webhooks.iter().map(WebhookStatus::from).collect(),
-            Some(None) => vec![WebhookStatus::Pending; record.webhooks.len()],
-            None => Vec::new(),
-        }
+        let known = within(bucket.get(&Deliveries::key(job, &record.incarnation))).await;
+        known.flatten().map(|entry| entry.value.webhooks).unwrap_or_default()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: both are certain before the message is let go of, and refusing the same submission twice is the same as
 //! once: the result and the letter are named by the message.
 
+use bytes::Bytes;
 use sluice_shared::clock;
 use sluice_shared::domain::id::{InvalidName, Tenant};
 use sluice_shared::domain::result::{JobResult, RefusedSubmission};
@@ -11,6 +12,8 @@ use sluice_shared::effects::NotDone;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::dead::{DeadKind, DeadLetter};
 use sluice_shared::nats::guarded::NotMoved;
+use sluice_shared::seal::Place;
+use sluice_shared::wire;
 
 use super::beside;
 use super::intake::Intake;
@@ -74,10 +77,18 @@ impl Intake {
             tenant: refused.tenant.map_or(NOBODY, Tenant::as_str),
             name: refused.name.to_owned(),
             reason: &refused.why,
-            payload: refused.message.payload().clone(),
+            payload: self.kept(refused),
         };
         self.jobs.effects().set_aside(letter).await?;
         Ok(())
+    }
+
+    /// What is kept of it: its JSON without credentials. What is none may hold some anywhere, and is sealed.
+    fn kept(&self, refused: &Refused<'_>) -> Bytes {
+        let (sealing, payload) = (self.jobs.effects().sealing(), refused.message.payload());
+        let sealed = || sealing.seal().seal(payload, &Place::Refused { name: refused.name });
+        let redacted = sealing.redacted(payload);
+        redacted.or_else(|| sealed().map(|sealed| wire::encode(&sealed))).unwrap_or_else(|| payload.clone())
     }
 
     /// What its webhooks are told.

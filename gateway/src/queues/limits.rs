@@ -2,9 +2,10 @@
 //!
 //! Everything that is wrong is said at once, each fault with its path. Invariant: a fault never repeats a value.
 
-use serde_json::error::Category;
 use sluice_shared::domain::gate::{Adjustment, Interval, Setting};
 use sluice_shared::domain::submission::{Code, Entries, Fault};
+
+use crate::entries::{self, NoEntries, fault};
 
 /// The fastest rate, calls a second.
 const FASTEST: f64 = 1_000_000.0;
@@ -14,8 +15,6 @@ const SLOWEST: f64 = 1.0 / 86_400.0;
 const MOST: u32 = 1_000_000;
 /// The names that there are.
 const KNOWN: [&str; 3] = ["rate", "burst", "concurrency"];
-/// Longest part of an unknown name that is repeated, in characters.
-const LONGEST_NAME: usize = 64;
 /// Faults listed at most.
 const MOST_FAULTS: usize = 20;
 
@@ -33,13 +32,10 @@ pub enum NoAdjustment {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn read(json: &[u8]) -> Result<Adjustment, NoAdjustment> {
-    let entries = match serde_json::from_slice::<Entries<'_>>(json) {
-        Ok(Entries(entries)) => entries,
-        Err(error) if error.classify() == Category::Data => {
-            return Err(NoAdjustment::Invalid(vec![fault("", Code::WrongType, "must be an object")]));
-        }
-        Err(error) => return Err(NoAdjustment::NotJson(format!("the change is not valid JSON: {error}"))),
-    };
+    let Entries(entries) = entries::read(json).map_err(|no| match no {
+        NoEntries::NoObject(fault) => NoAdjustment::Invalid(vec![fault]),
+        NoEntries::NotJson(error) => NoAdjustment::NotJson(format!("the change is not valid JSON: {error}")),
+    })?;
     let (mut adjustment, mut faults, mut seen) = (Adjustment::default(), Vec::new(), Vec::new());
     for (name, raw) in &entries {
         let text = raw.get();
@@ -50,10 +46,10 @@ pub fn read(json: &[u8]) -> Result<Adjustment, NoAdjustment> {
             _ => Err((Code::UnknownField, format!("is unknown here; there are `{}`", KNOWN.join("`, `")))),
         };
         if let Err((code, message)) = read {
-            faults.push(fault(&shortened(name), code, message));
+            faults.push(fault(name, code, message));
         }
         if seen.contains(&name) {
-            faults.push(fault(&shortened(name), Code::DuplicateField, "is given more than once; give it once"));
+            faults.push(fault(name, Code::DuplicateField, "is given more than once; give it once"));
         }
         seen.push(name);
         if faults.len() >= MOST_FAULTS {
@@ -95,14 +91,6 @@ fn count(text: &str) -> Read<u32> {
 fn number<'a>(text: &'a str, what: &str) -> Result<&'a str, (Code, String)> {
     let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     if is_number { Ok(text) } else { Err((Code::WrongType, format!("must be {what}, or null to take it back"))) }
-}
-
-fn fault(path: &str, code: Code, message: impl Into<String>) -> Fault {
-    Fault { path: path.to_owned(), code, message: message.into() }
-}
-
-fn shortened(name: &str) -> String {
-    name.chars().take(LONGEST_NAME).collect::<String>().escape_debug().to_string()
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Delivery, Gate, Gateway, Log, Nats, Records, Retry, Targets, Topology, Worker};
+use super::{Delivery, Gate, Gateway, Log, Nats, Records, Retry, Secrets, Targets, Topology, Worker};
+use crate::domain::id::Tenant;
+use crate::domain::named_secret::{NAME_RULE, Name, SecretValue};
+use crate::seal::SealKey;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Values of `gate.rate` that are allowed.
@@ -124,6 +127,38 @@ pub(super) fn delivery(delivery: &Delivery, faults: &mut Faults) {
     faults.unless(timeout.contains(&delivery.timeout), "delivery.timeout", "must be from 100ms to 1h");
     let age = delivery.dead_letter_age >= Duration::from_secs(1);
     faults.unless(age, "delivery.dead_letter_age", "must be at least 1s");
+}
+
+pub(super) fn secrets(secrets: &Secrets, faults: &mut Faults) {
+    let keys = [
+        ("secrets.key", &secrets.key, &secrets.key_file),
+        ("secrets.previous_key", &secrets.previous_key, &secrets.previous_key_file),
+    ];
+    for (name, key, file) in keys {
+        faults.unless(key.is_none() || file.is_none(), name, &format!("and {name}_file are the same thing: give one"));
+        if let Some(Err(why)) = key.as_deref().map(SealKey::parse) {
+            faults.add(format!("{name} {why}"));
+        }
+    }
+    let [has_key, has_previous] = keys.map(|(_, key, file)| key.is_some() || file.is_some());
+    faults.unless(has_key || !has_previous, "secrets.previous_key", "needs secrets.key beside it");
+    let name = |name: &String| http::HeaderName::from_lowercase(name.as_bytes()).is_ok();
+    let names = secrets.seal_headers.iter().all(name);
+    faults.unless(names, "secrets.seal_headers", "must be names of headers, in lower case");
+    for (tenant, values) in &secrets.fixed {
+        faults.unless(
+            tenant.parse::<Tenant>().is_ok(),
+            &format!("secrets.static.{tenant}"),
+            "must be named by a tenant",
+        );
+        for (name, value) in values {
+            let key = format!("secrets.static.{tenant}.{name}");
+            faults.unless(Name::parse(name).is_some(), &key, &format!("is no name: {NAME_RULE}"));
+            if let Err(why) = SecretValue::parse(value) {
+                faults.add(format!("{key} {why}"));
+            }
+        }
+    }
 }
 
 pub(super) fn log(log: &Log, faults: &mut Faults) {

@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use check::Faults;
 pub use presets::{PRESETS, Preset};
 pub use sections::{
-    ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Topology,
-    Worker,
+    ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Secrets,
+    Topology, Worker,
 };
 pub use targets::Targets;
 pub use units::{Bytes, StatusRange};
@@ -29,7 +29,7 @@ pub const DEFAULT: &str = include_str!("../../../deploy/config/default.toml");
 /// The beginning of the environment variables that set keys.
 const PREFIX: &str = "SLUICE_";
 /// The keys that are lists; a variable of the environment separates their items by commas.
-const LISTS: [(&str, &str); 9] = [
+const LISTS: [(&str, &str); 10] = [
     ("SLUICE_RETRY__CODES", "retry.codes"),
     ("SLUICE_DELIVERY__RETRY", "delivery.retry"),
     ("SLUICE_TARGETS__ALLOW_NETWORKS", "targets.allow_networks"),
@@ -39,6 +39,7 @@ const LISTS: [(&str, &str); 9] = [
     ("SLUICE_TARGETS__ONLY_HOSTS", "targets.only_hosts"),
     ("SLUICE_TARGETS__DENY_PORTS", "targets.deny_ports"),
     ("SLUICE_TARGETS__ONLY_PORTS", "targets.only_ports"),
+    ("SLUICE_SECRETS__SEAL_HEADERS", "secrets.seal_headers"),
 ];
 
 /// All settings of all roles.
@@ -62,6 +63,8 @@ pub struct Config {
     pub records: Records,
     /// The delivery service.
     pub delivery: Delivery,
+    /// How callers' secrets are kept.
+    pub secrets: Secrets,
     /// Logs.
     pub log: Log,
 }
@@ -146,6 +149,7 @@ impl Config {
         let targets = reading.section("targets", check::targets);
         let records = reading.section("records", check::records);
         let delivery = reading.section("delivery", check::delivery);
+        let secrets = reading.section("secrets", check::secrets);
         let log = reading.section("log", check::log);
         let faults = reading.faults();
         let read = || {
@@ -159,6 +163,7 @@ impl Config {
                 targets: targets?,
                 records: records?,
                 delivery: delivery?,
+                secrets: secrets?,
                 log: log?,
             })
         };

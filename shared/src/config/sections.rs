@@ -225,6 +225,31 @@ pub struct Delivery {
     pub metrics: SocketAddr,
 }
 
+/// How callers' secrets are kept. Keys are not shown by `Debug`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// The key that seals and opens.
+    pub key: Option<String>,
+    /// A file that holds it.
+    pub key_file: Option<PathBuf>,
+    /// A second key that opens.
+    pub previous_key: Option<String>,
+    /// A file that holds it.
+    pub previous_key_file: Option<PathBuf>,
+    /// Names of headers of jobs that are sealed, in lower case.
+    pub seal_headers: Vec<String>,
+    /// Secrets that jobs of a tenant may name, by tenant and name.
+    #[serde(default, rename = "static")]
+    pub fixed: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").field("seal_headers", &self.seal_headers).finish_non_exhaustive()
+    }
+}
+
 /// A duration in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]

@@ -166,3 +166,25 @@ fn the_file_for_a_cluster_is_valid() {
     let config = Config::from_toml(include_str!("../../../deploy/config/cluster.toml")).unwrap();
     assert_eq!((config.topology.replicas, config.topology.consumer_storage), (3, ConsumerStorage::Memory));
 }
+
+#[test]
+fn keys_to_seal_with_are_checked_and_neither_they_nor_secrets_are_quoted() {
+    let faults = |text: &str| match Config::from_toml(text) {
+        Err(ConfigError::Refused(faults)) => faults.join("\n"),
+        other => panic!("{text}: {other:?}"),
+    };
+    let text = "[secrets]\nkey = 'canary'\nprevious_key = 'canary'\nprevious_key_file = 'x'\nseal_headers = ['A b']\n\
+                [secrets.static.'a b']\n'c d' = \"canary\\n\"\n";
+    let said = faults(text);
+    for key in
+        ["secrets.key must", "secrets.previous_key and", "secrets.seal_headers", "secrets.static.a b must", "a b.c d"]
+    {
+        assert!(said.contains(key), "{key}: {said}");
+    }
+    assert!(!said.contains("canary"), "{said}");
+    assert!(faults("[secrets]\nprevious_key_file = 'x'").contains("secrets.previous_key needs secrets.key"));
+    let variable = ("SLUICE_SECRETS__STATIC__DEFAULT__OPENAI".to_owned(), "canary".to_owned());
+    let config = Config::from_parts(None, [variable]).unwrap();
+    assert_eq!(config.secrets.fixed["default"]["openai"], "canary");
+    assert!(!format!("{config:?}").contains("canary"));
+}

@@ -21,6 +21,8 @@ pub fn classify(content: &Content, policy: &RetryPolicy, defaults: &[StatusRange
             ErrorKind::Expired
             | ErrorKind::Unsendable
             | ErrorKind::TargetRefused
+            | ErrorKind::Unopened
+            | ErrorKind::SecretMissing
             | ErrorKind::Unreadable
             | ErrorKind::Poisoned => Class::Final,
         },
@@ -118,13 +120,16 @@ mod tests {
         for kind in [ErrorKind::Connect, ErrorKind::Timeout, ErrorKind::Interrupted] {
             assert_eq!(class(kind), Class::Retryable);
         }
-        for kind in [
+        let finals = [
             ErrorKind::Expired,
             ErrorKind::Unsendable,
             ErrorKind::TargetRefused,
+            ErrorKind::Unopened,
+            ErrorKind::SecretMissing,
             ErrorKind::Unreadable,
             ErrorKind::Poisoned,
-        ] {
+        ];
+        for kind in finals {
             assert_eq!(class(kind), Class::Final);
         }
     }

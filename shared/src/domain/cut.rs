@@ -60,8 +60,8 @@ fn drop_requests(record: &mut Record) -> bool {
     let mut dropped = false;
     for branch in &mut record.branches {
         let request = &mut branch.contender.request;
-        if matches!(request.body, Body::Inline(_)) || !request.headers.is_empty() {
-            (request.body, request.headers) = (Body::Empty, Vec::new());
+        if matches!(request.body, Body::Inline(_)) || !request.headers.is_empty() || request.sealed.is_some() {
+            request.forget_contents();
             dropped = true;
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::demand::{Decision, Demand, Expect, Oddity, Then, When};
 use super::id::{BranchId, Incarnation, Token};
-use super::job::{Body, Trigger};
+use super::job::Trigger;
 use super::outcome::{Answer, Outcome, Reason, Status};
 use super::record::{Branch, BranchState, Record};
 use crate::clock::Millis;
@@ -274,9 +274,7 @@ fn by_signal(record: &Record, token: Token, status: Status, reason: Reason, now:
 
 fn succeeded(mut next: Box<Record>, branch: BranchId, answer: Answer, now: Millis) -> Decision {
     for one in &mut next.branches {
-        // What is not needed any more is not kept: the requests carry the caller's secrets.
-        one.contender.request.body = Body::Empty;
-        one.contender.request.headers = Vec::new();
+        one.contender.request.forget_contents();
     }
     let winner = Token::Branch(branch);
     next.outcome = Some(Outcome { status: Status::Success, reason: None, winner, at: now, answer: Some(answer) });

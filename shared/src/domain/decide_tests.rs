@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::id::{Destination, QueueName, Tenant};
+use crate::domain::job::Body;
 use crate::domain::job::{Contender, Placement, Request, RetryPolicy, Webhook};
 use crate::domain::outcome::{Content, Response};
 use crate::domain::record::Fingerprint;
@@ -19,6 +20,7 @@ fn branch(parent: Option<u16>, trigger: Option<Trigger>, state: BranchState) -> 
         url: url.to_string(),
         headers: vec![("authorization".into(), "secret".into())],
         body: Body::Inline(Bytes::from_static(b"hello")),
+        sealed: None,
     };
     let parent = parent.map(BranchId);
     let contender = Contender { request, parent, trigger, retry: RetryPolicy::default(), timeout: None, account: None };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::BranchId;
 use crate::clock::Millis;
+use crate::seal::Sealed;
 
 /// A validated job: what `POST /v1/jobs` takes, with its fallbacks laid out as branches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,15 +66,26 @@ pub struct Request {
     pub method: String,
     /// The absolute URL, http or https.
     pub url: String,
-    /// Headers in the order given; names in lower case.
+    /// Headers in the order given; names in lower case. Not those that are sealed.
     pub headers: Vec<(String, String)>,
     /// What is sent with it.
     pub body: Body,
+    /// Its sensitive headers, where they are sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+}
+
+impl Request {
+    /// Leaves out headers and body: what is not needed any more is not kept, for they are the caller's secrets.
+    pub fn forget_contents(&mut self) {
+        (self.headers, self.sealed, self.body) = (Vec::new(), None, Body::Empty);
+    }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Request({}, {} headers, {} bytes)", self.method, self.headers.len(), self.body.len())
+        let (headers, sealed) = (self.headers.len(), if self.sealed.is_some() { ", others sealed" } else { "" });
+        write!(f, "Request({}, {headers} headers{sealed}, {} bytes)", self.method, self.body.len())
     }
 }
 

@@ -123,6 +123,10 @@ pub enum ErrorKind {
     Unsendable,
     /// The target may not be called: nothing was sent.
     TargetRefused,
+    /// Its sealed headers, or a secret that it names, could not be opened: the key is not there any more.
+    Unopened,
+    /// It names a secret that there is not.
+    SecretMissing,
     /// The message that carried the branch could not be read.
     Unreadable,
     /// The code that handled the branch broke down each time: a defect of this program.

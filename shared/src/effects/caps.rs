@@ -24,8 +24,8 @@ impl Effects {
     pub fn could_end(&self, record: &Record) -> Result<(), PublishError> {
         let mut least = record.clone();
         for branch in &mut least.branches {
-            (branch.last, branch.contender.request.headers) = (None, Vec::new());
-            branch.contender.request.body = Body::Empty;
+            branch.last = None;
+            branch.contender.request.forget_contents();
         }
         let (size, limit) = (wire::encode(&least).len() + BARE_OUTCOME, self.nats.max_payload());
         if size + HEADROOM > limit { Err(PublishError::TooLarge { size, limit }) } else { Ok(()) }

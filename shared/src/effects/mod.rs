@@ -29,6 +29,7 @@ pub use submit::{Receipt, Submission, SubmitError};
 use crate::nats::Nats;
 use crate::nats::records::Records;
 use crate::queues::Queues;
+use crate::seal::Sealing;
 use crate::telemetry::Metrics;
 
 /// What it takes to act on jobs. Cheap to clone.
@@ -40,6 +41,7 @@ pub struct Effects {
     caps: Caps,
     settled_ttl: Duration,
     metrics: Metrics,
+    sealing: Sealing,
 }
 
 impl Effects {
@@ -47,7 +49,20 @@ impl Effects {
     #[must_use]
     pub fn new(nats: &Nats, queues: &Queues, caps: Caps, settled_ttl: Duration) -> Self {
         let (queues, metrics) = (queues.clone(), Metrics::new());
-        Self { nats: nats.clone(), records: nats.records(), queues, caps, settled_ttl, metrics }
+        let sealing = Sealing::default();
+        Self { nats: nats.clone(), records: nats.records(), queues, caps, settled_ttl, metrics, sealing }
+    }
+
+    /// The same, with secrets sealed by this before they enter the broker.
+    #[must_use]
+    pub fn sealed_by(self, sealing: Sealing) -> Self {
+        Self { sealing, ..self }
+    }
+
+    /// What seals and opens the secrets of callers.
+    #[must_use]
+    pub fn sealing(&self) -> &Sealing {
+        &self.sealing
     }
 
     /// The same, with what becomes a dead letter counted here.

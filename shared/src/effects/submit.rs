@@ -1,6 +1,6 @@
 //! The one way a job enters: HTTP, NATS and follow-ups all come through here.
 //!
-//! Bodies, record, signals, first message: the last one is the commit point. A submitter that dies on the way leaves a
+//! Sensitive headers are sealed. Then bodies, record, signals, first message: the last one is the commit point. A submitter that dies on the way leaves a
 //! pending record that the same submission, or the sweep, completes from what the record says.
 
 use std::time::Duration;
@@ -93,11 +93,12 @@ impl Effects {
     ///
     /// # Errors
     /// See the variants: what to do differs.
-    pub async fn submit(&self, submission: Submission) -> Result<Receipt, SubmitError> {
+    pub async fn submit(&self, mut submission: Submission) -> Result<Receipt, SubmitError> {
         let key = submission.key.clone();
         let unknown = || SubmitError::Unknown { key: key.clone() };
         let job = JobId::derive(&submission.tenant, &key);
         let fingerprint = fingerprint::of(&submission.job);
+        self.sealing.close(&submission.tenant, &mut submission.job);
         let now = clock::now();
         let incarnation = Incarnation::from_random(rand::random());
         let mut record =

@@ -92,6 +92,11 @@ pub enum Change<T> {
         /// The key.
         key: String,
     },
+    /// A key has a value now that this program cannot read.
+    Unreadable {
+        /// The key.
+        key: String,
+    },
     /// Everything that was there when the watch began has been told.
     Current,
 }
@@ -138,6 +143,15 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
         let Some(held) = held.filter(|held| held.header("KV-Operation").is_none()) else { return Ok(None) };
         let value = wire::decode(&held.payload).map_err(|why| BucketError::Unreadable { key: key.to_owned(), why })?;
         Ok(Some(Entry { value, revision: held.sequence }))
+    }
+
+    /// The revision of a key, whatever its value is; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn revision(&self, key: &str) -> Result<Option<u64>, BucketError> {
+        let held = self.nats.newest(&Topology::stream_of(&self.name), &self.subject(key)).await?;
+        Ok(held.filter(|held| held.header("KV-Operation").is_none()).map(|held| held.sequence))
     }
 
     /// Writes a key that does not exist. A key that was removed exists until its removal is forgotten, so this reads
@@ -244,8 +258,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
                 Some(Change::Put { key, entry: Entry { value, revision }, at })
             }
             Err(why) => {
-                tracing::debug!(bucket = self.name, key, %why, "an entry of another kind is passed over");
-                None
+                tracing::debug!(bucket = self.name, key, %why, "an entry cannot be read");
+                Some(Change::Unreadable { key })
             }
         }
     }

@@ -8,7 +8,10 @@ pub mod traceparent;
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
 
 pub use labels::{Healed, Operation, Submitted, Via, Webhook};
 pub use metrics::{InFlight, Metrics};
@@ -46,13 +49,20 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         Some(filter) => parse_filter("RUST_LOG", filter)?,
         None => parse_filter("log.filter", &log.filter)?,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let told = tracing_subscriber::registry().with(filter).with(filter_fn(holds_no_contents));
+    let lines = fmt::layer().with_writer(io::stderr);
     let started = if for_people(log.format, io::stderr().is_terminal()) {
-        lines.with_ansi(io::stderr().is_terminal()).try_init()
+        told.with(lines.with_ansi(io::stderr().is_terminal())).try_init()
     } else {
-        lines.json().flatten_event(true).try_init()
+        told.with(lines.json().flatten_event(true)).try_init()
     };
     started.map_err(|_| LogError::Already)
+}
+
+/// What libraries say at their most talkative holds whole messages: bodies, and what clients store in the broker. Whatever
+/// the filter says, it is left out.
+fn holds_no_contents(about: &tracing::Metadata<'_>) -> bool {
+    *about.level() <= tracing::Level::DEBUG || about.target().starts_with("sluice")
 }
 
 fn parse_filter(key: &'static str, filter: &str) -> Result<EnvFilter, LogError> {

@@ -123,6 +123,18 @@ impl Topology {
         format!("{}_deliveries", self.prefix())
     }
 
+    /// The bucket of what each tenant's webhooks are signed with.
+    #[must_use]
+    pub fn webhook_secrets_bucket(&self) -> String {
+        format!("{}_webhook_secrets", self.prefix())
+    }
+
+    /// The bucket of secrets that jobs name.
+    #[must_use]
+    pub fn secrets_bucket(&self) -> String {
+        format!("{}_secrets", self.prefix())
+    }
+
     /// The bucket of leases and cursors of the sweep.
     #[must_use]
     pub fn sweep_bucket(&self) -> String {

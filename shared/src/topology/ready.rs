@@ -26,6 +26,8 @@ impl Topology {
             self.bodies_bucket(),
             self.gates_bucket(),
             self.deliveries_bucket(),
+            self.webhook_secrets_bucket(),
+            self.secrets_bucket(),
             self.sweep_bucket(),
         ];
         let buckets = records.chain(others).map(|bucket| Self::stream_of(&bucket));

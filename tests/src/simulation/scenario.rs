@@ -131,8 +131,13 @@ fn contender(
     let retry =
         RetryPolicy { max_retries: Some(u32::try_from(chance.between(0, 3)).unwrap()), ..RetryPolicy::default() };
     let timeout = Some(Duration::from_secs(chance.one_of(&[2, 10, 45])));
-    let request =
-        Request { method: "POST".into(), url, headers: Vec::new(), body: Body::Inline(Bytes::from_static(b"?")) };
+    let request = Request {
+        method: "POST".into(),
+        url,
+        headers: Vec::new(),
+        body: Body::Inline(Bytes::from_static(b"?")),
+        sealed: None,
+    };
     Contender { request, parent, trigger, retry, timeout, account: None }
 }
 

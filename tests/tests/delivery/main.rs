@@ -9,5 +9,6 @@ mod first;
 mod lost;
 mod memory;
 mod rig;
+mod signed;
 mod stop;
 mod subject;

@@ -7,4 +7,5 @@ mod endings;
 mod follow_ups;
 mod limits;
 mod queues;
+mod quorum;
 mod retries;

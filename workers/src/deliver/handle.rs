@@ -87,7 +87,7 @@ impl Handler {
         Ok(Self {
             memory: Memory::new(effects.nats(), options.schedule.clone(), effects.settled_ttl()),
             endpoints: Endpoints::new(options.per_endpoint, stop.stopping.clone()),
-            poster: Poster::new(effects.nats(), options)?,
+            poster: Poster::new(&effects, options)?,
             effects: effects.counted_by(&metrics),
             metrics,
             stop,

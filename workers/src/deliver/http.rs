@@ -53,6 +53,9 @@ pub(super) async fn post(client: &Client, url: Url, post: Post, timeout: Duratio
     if let Some(trace) = post.traceparent {
         request = request.header(TRACE, trace);
     }
+    for (name, signature) in post.signatures {
+        request = request.header(name, signature);
+    }
     match request.send().await {
         Ok(response) => {
             let came = came(response.status(), response.headers(), clock::now());

@@ -8,11 +8,16 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use sluice_shared::clock;
 use sluice_shared::domain::delivery::Came;
+use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::payload::WebhookBody;
 use sluice_shared::domain::result::JobResult;
+use sluice_shared::domain::signature::Signed;
+use sluice_shared::domain::webhook_secrets::WebhookSecrets;
+use sluice_shared::effects::Effects;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::hand_over::NotTaken;
 use sluice_shared::nats::publish::MESSAGE_ID;
+use sluice_shared::secrets::WatchedSecrets;
 use sluice_shared::telemetry::traceparent;
 use url::Url;
 
@@ -46,6 +51,8 @@ pub(super) struct Post {
     pub(super) id: String,
     pub(super) timestamp: String,
     pub(super) traceparent: Option<String>,
+    /// Headers that sign all of this.
+    pub(super) signatures: Vec<(&'static str, String)>,
     pub(super) body: Bytes,
 }
 
@@ -54,6 +61,7 @@ pub(super) struct Poster {
     http: Clients,
     nats: Nats,
     timeout: Duration,
+    secrets: WatchedSecrets<Tenant>,
 }
 
 impl Target {
@@ -81,28 +89,51 @@ impl Target {
 }
 
 impl Post {
-    fn new(result: &JobResult, webhook: usize, attempt: u32) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            id: result.event_id(webhook),
-            timestamp: (clock::now().0 / 1_000).to_string(),
-            traceparent: result.traceparent.as_deref().and_then(traceparent::child),
-            body: serde_json::to_vec(&WebhookBody::new(result, webhook, attempt))?.into(),
-        })
+    fn new(
+        result: &JobResult,
+        webhook: usize,
+        attempt: u32,
+        secrets: Option<&WebhookSecrets>,
+    ) -> Result<Self, serde_json::Error> {
+        let (id, timestamp) = (result.event_id(webhook), (clock::now().0 / 1_000).to_string());
+        let body = Bytes::from(serde_json::to_vec(&WebhookBody::new(result, webhook, attempt))?);
+        let signed = Signed { id: &id, timestamp: &timestamp, body: &body };
+        let signatures = secrets.map(|secrets| secrets.sign(signed)).unwrap_or_default();
+        let traceparent = result.traceparent.as_deref().and_then(traceparent::child);
+        Ok(Self { id, timestamp, traceparent, signatures, body })
     }
 }
 
 impl Poster {
-    pub(super) fn new(nats: &Nats, options: &DeliveryOptions) -> Result<Self, DeliveryError> {
+    pub(super) fn new(effects: &Effects, options: &DeliveryOptions) -> Result<Self, DeliveryError> {
         let http = http::clients(options.targets.clone(), options.per_endpoint)?;
-        Ok(Self { http, nats: nats.clone(), timeout: options.timeout })
+        let nats = effects.nats().clone();
+        let secrets = WatchedSecrets::start(&nats, effects.sealing().seal());
+        Ok(Self { http, nats, timeout: options.timeout, secrets })
     }
 
-    /// Posts, and says what came of it.
+    /// Posts, signed where its tenant asked for it, and says what came of it. What cannot be signed is not posted.
     pub(super) async fn post(&self, target: Target, result: &JobResult, webhook: usize, attempt: u32) -> Came {
+        match self.secrets.of(&result.tenant).await {
+            Ok(secrets) => self.post_signed(target, result, webhook, attempt, secrets.as_deref()).await,
+            Err(error) => {
+                Came::Failed { error: format!("its webhook secrets cannot be used: {error}"), retry_after: None }
+            }
+        }
+    }
+
+    async fn post_signed(
+        &self,
+        target: Target,
+        result: &JobResult,
+        webhook: usize,
+        attempt: u32,
+        secrets: Option<&WebhookSecrets>,
+    ) -> Came {
         let mut less: Option<JobResult> = None;
         loop {
             let result = less.as_ref().unwrap_or(result);
-            let post = match Post::new(result, webhook, attempt) {
+            let post = match Post::new(result, webhook, attempt, secrets) {
                 Ok(post) => post,
                 Err(error) => return Came::Refused { reason: format!("its payload cannot be written: {error}") },
             };
@@ -135,6 +166,9 @@ impl Poster {
         headers.insert(TIMESTAMP, post.timestamp);
         if let Some(trace) = post.traceparent {
             headers.insert(TRACE, trace);
+        }
+        for (name, signature) in post.signatures {
+            headers.insert(name, signature);
         }
         self.nats.hand_over(subject, headers, post.body, NATS_SILENCE).await
     }

@@ -33,6 +33,8 @@ pub(super) async fn follow(
                 }
             }
             Change::Current => current = true,
+            // Somebody newer wrote it: a swap on it is refused, and says so.
+            Change::Unreadable { .. } => {}
             Change::Put { key, entry, at } => {
                 if current {
                     clock::heard(at.into());

@@ -19,7 +19,13 @@ pub(super) fn read(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Request {
     if is_json && !headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
-    Request { method: method.unwrap_or_else(|| "GET".to_owned()), url: url.unwrap_or_default(), headers, body }
+    Request {
+        method: method.unwrap_or_else(|| "GET".to_owned()),
+        url: url.unwrap_or_default(),
+        headers,
+        body,
+        sealed: None,
+    }
 }
 
 /// The method in upper case. One that opens a tunnel or echoes the headers back is no call that can be queued.

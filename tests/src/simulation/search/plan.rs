@@ -127,7 +127,12 @@ fn job(branches: Vec<Contender>) -> Job {
 
 fn contender(number: u16, parent: Option<BranchId>, trigger: Option<Trigger>) -> Contender {
     let url = format!("http://{number}.example/");
-    let request =
-        Request { method: "POST".into(), url, headers: Vec::new(), body: Body::Inline(Bytes::from_static(b"?")) };
+    let request = Request {
+        method: "POST".into(),
+        url,
+        headers: Vec::new(),
+        body: Body::Inline(Bytes::from_static(b"?")),
+        sealed: None,
+    };
     Contender { request, parent, trigger, retry: RetryPolicy::default(), timeout: None, account: None }
 }
