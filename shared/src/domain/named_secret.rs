@@ -149,8 +149,17 @@ fn reference(text: &[u8]) -> Option<(Name, &[u8])> {
     Some((name, &rest[end + CLOSE.len()..]))
 }
 
+/// Where a text first stands in another. Bodies are large, so each place is looked at for its first byte alone.
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+    let first = *wanted.first()?;
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.iter().position(|byte| *byte == first)?;
+        if text[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }
 
 #[cfg(test)]

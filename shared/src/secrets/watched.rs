@@ -54,6 +54,12 @@ impl<K: SecretKey> WatchedSecrets<K> {
         Self(copy)
     }
 
+    /// Waits until the copy is whole. It may be so no more when this is looked at.
+    pub async fn whole(&self) {
+        // Whoever asks for a secret then is told where nobody follows any more.
+        let _ = self.0.clone().wait_for(|copied| copied.whole).await;
+    }
+
     /// A secret, if it is there. Waits until the copy is whole.
     ///
     /// # Errors

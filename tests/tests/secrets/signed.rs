@@ -7,6 +7,7 @@ use serde_json::json;
 use sluice::scripted::{Post, Script};
 use sluice_shared::clock;
 use sluice_shared::domain::id::Tenant;
+use sluice_shared::domain::signature::Signed;
 use sluice_shared::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 use sluice_shared::seal::{Seal, SealKey};
 use sluice_shared::secrets::SecretsStore;
@@ -141,6 +142,27 @@ async fn what_cannot_be_signed_waits_until_it_can_and_is_never_posted_without() 
     set(&scene.client, &json!({"primary_secret": TWO})).await;
     let post = scene.hooks.wait_for_job(&job, DEADLINE).await.unwrap();
     assert_eq!(receiver.verify("standard", TWO, &post).await, "valid");
+}
+
+#[tokio::test]
+async fn after_the_broker_was_restarted_what_is_set_counts_as_before() {
+    let mut scene = Scene::start().await;
+    set(&scene.client, &json!({"primary_secret": ONE})).await;
+    soon(&scene, |post| signed_by(post, ONE)).await;
+    scene.system.broker.broker.restart().await.unwrap();
+    eventually("a gateway that is back", async || {
+        let answer = ask(&scene.client, Method::PUT, Some(&json!({"primary_secret": TWO}))).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    soon(&scene, |post| signed_by(post, TWO)).await;
+}
+
+/// Whether exactly this secret made its signature.
+fn signed_by(post: &Post, secret: &str) -> bool {
+    let header = |name| post.call.header(name).unwrap_or_default();
+    let signed = Signed { id: header("webhook-id"), timestamp: header("webhook-timestamp"), body: &post.call.body };
+    standard(secret).sign(signed)[0].1 == header("webhook-signature")
 }
 
 /// The bucket, as whoever has this key sees it.

@@ -199,6 +199,10 @@ impl Handler {
     }
 
     async fn post(&self, hand: &Hand, target: Target, webhook: usize, attempt: u32) -> (Came, Duration) {
+        tokio::select! {
+            () = self.poster.ready() => {}
+            () = self.stop.cut.cancelled() => return (Came::Postponed { by: SOONEST }, Duration::ZERO),
+        }
         let Some(_seat) = self.endpoints.enter(&target.endpoint()).await else {
             return (Came::Postponed { by: put_off(hand.postponed(), rand::random()) }, Duration::ZERO);
         };

@@ -112,6 +112,11 @@ impl Poster {
         Ok(Self { http, nats, timeout: options.timeout, secrets })
     }
 
+    /// Waits until it is known what posts are signed with: before a seat is taken, which others could use meanwhile.
+    pub(super) async fn ready(&self) {
+        self.secrets.whole().await;
+    }
+
     /// Posts, signed where its tenant asked for it, and says what came of it. What cannot be signed is not posted.
     pub(super) async fn post(&self, target: Target, result: &JobResult, webhook: usize, attempt: u32) -> Came {
         match self.secrets.of(&result.tenant).await {
