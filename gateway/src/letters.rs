@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::delivery::Delivery;
+use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::payload::WebhookBody;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::effects::{Effects, NotRedriven};
@@ -24,6 +25,8 @@ pub const MOST: usize = 1_000;
 #[derive(Clone)]
 pub struct Letters {
     effects: Effects,
+    /// Whose letters there are; those of all, and of nobody, where absent.
+    of: Option<Tenant>,
 }
 
 /// A dead letter as it is shown. Without `outcome` in lists.
@@ -104,7 +107,13 @@ impl Letters {
     /// The operations through these effects.
     #[must_use]
     pub fn new(effects: Effects) -> Self {
-        Self { effects }
+        Self { effects, of: None }
+    }
+
+    /// The same where there are no letters but those of this tenant, if one is given.
+    #[must_use]
+    pub fn of(self, tenant: Option<Tenant>) -> Self {
+        Self { of: tenant, ..self }
     }
 
     /// Letters of one kind, or of all, at or after a place.
@@ -170,7 +179,7 @@ impl Letters {
     async fn page(&self, kind: Option<DeadKind>, mut from: u64, most: usize) -> Result<Vec<Letter>, LetterError> {
         let mut letters: Vec<Letter> = Vec::new();
         while letters.len() < most {
-            let some = self.effects.nats().letters(kind, from, most - letters.len()).await?;
+            let some = self.effects.nats().letters(kind, self.of.as_ref(), from, most - letters.len()).await?;
             let Some(last) = some.last() else { break };
             from = last.sequence + 1;
             letters.extend(some);
@@ -179,7 +188,9 @@ impl Letters {
     }
 
     async fn letter(&self, id: u64) -> Result<Letter, LetterError> {
-        self.effects.nats().letter(id).await?.ok_or(LetterError::NotFound)
+        let letter = self.effects.nats().letter(id).await?;
+        let ours = |letter: &Letter| self.of.as_ref().is_none_or(|tenant| tenant.as_str() == letter.tenant);
+        letter.filter(ours).ok_or(LetterError::NotFound)
     }
 }
 

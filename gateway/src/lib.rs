@@ -1,7 +1,9 @@
 //! The door of Sluice: what can be done with jobs and queues, over HTTP and over NATS.
 
+pub mod access;
 pub mod http;
 pub mod jobs;
+pub mod keys;
 pub mod letters;
 pub mod nats;
 pub mod problem;

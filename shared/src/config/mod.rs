@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use check::Faults;
 pub use presets::{PRESETS, Preset};
 pub use sections::{
-    ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Topology,
+    Auth, ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Topology,
     Worker,
 };
 pub use units::{Bytes, StatusRange};

@@ -7,6 +7,7 @@ use super::dead::{AT, DeadKind, REASON};
 use super::read::ReadError;
 use super::{Nats, broker_error};
 use crate::clock::Millis;
+use crate::domain::id::Tenant;
 
 /// A dead letter.
 #[derive(Clone, Debug)]
@@ -33,13 +34,20 @@ pub struct Letter {
 pub struct NotForgotten(String);
 
 impl Nats {
-    /// At most `most` dead letters of one kind, or of all, at or after a place; fewer do not mean that there are no more, none
+    /// At most `most` dead letters of one kind, or of all, of one tenant, or of all, at or after a place; fewer do not mean that there are no more, none
     /// do. It reads whatever replica answers.
     ///
     /// # Errors
     /// Where the broker does not answer or refuses.
-    pub async fn letters(&self, kind: Option<DeadKind>, from: u64, most: usize) -> Result<Vec<Letter>, ReadError> {
-        let filter = self.topology().dead(kind.map_or("*", DeadKind::as_str), "*", ">");
+    pub async fn letters(
+        &self,
+        kind: Option<DeadKind>,
+        tenant: Option<&Tenant>,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<Letter>, ReadError> {
+        let (kind, tenant) = (kind.map_or("*", DeadKind::as_str), tenant.map_or("*", Tenant::as_str));
+        let filter = self.topology().dead(kind, tenant, ">");
         let shown = self.shown(&self.topology().dead_stream(), &filter, from, most).await?;
         Ok(shown.iter().filter_map(|shown| self.letter_of(shown)).collect())
     }
@@ -49,7 +57,7 @@ impl Nats {
     /// # Errors
     /// Where the broker does not answer or refuses.
     pub async fn letter(&self, sequence: u64) -> Result<Option<Letter>, ReadError> {
-        let next = self.letters(None, sequence, 1).await?;
+        let next = self.letters(None, None, sequence, 1).await?;
         Ok(next.into_iter().find(|letter| letter.sequence == sequence))
     }
 

@@ -25,6 +25,8 @@ pub enum Submitted {
     Conflict,
     /// It is not a job that can be run.
     Refused,
+    /// A quota of the key that it came with is used up.
+    OverQuota,
     /// The broker was not there, or is too full.
     Unavailable,
 }
@@ -92,13 +94,14 @@ impl Label for Via {
 
 impl Label for Submitted {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Accepted, Self::Duplicate, Self::Conflict, Self::Refused, Self::Unavailable];
+    const ALL: &'static [Self] = &[Self::Accepted, Self::Duplicate, Self::Conflict, Self::Refused, Self::OverQuota, Self::Unavailable];
     fn value(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
             Self::Conflict => "conflict",
             Self::Refused => "refused",
+            Self::OverQuota => "over_quota",
             Self::Unavailable => "unavailable",
         }
     }
