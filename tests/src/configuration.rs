@@ -13,6 +13,7 @@ impl Default for Configuration {
     /// A small topology, destinations that are not held up, and retries that come soon.
     fn default() -> Self {
         Self(BTreeMap::new())
+            .set("gateway.auth", "open")
             .set("topology.shards", 1)
             .set("topology.record_buckets", 1)
             .set("gate.rate", 1000.0)

@@ -18,6 +18,7 @@ use crate::cli::args::{Consumers, Via};
 /// A gate that holds nothing up, webhooks that are not either, quiet roles, and what is in hand when a worker dies comes
 /// again as soon as it may.
 const CONFIGURATION: &str = r#"
+gateway.auth = "open"
 gate.rate = 1000000.0
 gate.burst = 1000
 gate.concurrency = 100000

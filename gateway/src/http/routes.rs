@@ -11,7 +11,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::Http;
+use super::{Http, body};
 use crate::access::{Caller, Denied, Need};
 use crate::problem::Problem;
 
@@ -112,7 +112,10 @@ async fn let_in(State((http, need)): State<(Http, Need)>, mut request: Request, 
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(denied) => denied.into_response(),
+        Err(denied) => {
+            body::pass_over(request).await;
+            denied.into_response()
+        }
     }
 }
 

@@ -37,7 +37,11 @@ pub fn read(json: &[u8], own: Option<&Tenant>) -> Result<Wish, NoWish> {
     }
     let tenant = if operator { None } else { tenant.or_else(|| own.cloned()) };
     if tenant.is_none() && !operator && !faults.iter().any(|fault| fault.path == "tenant") {
-        faults.push(fault("tenant", Code::Missing, "name a tenant, or say `\"operator\": true` for a key to all of them"));
+        faults.push(fault(
+            "tenant",
+            Code::Missing,
+            "name a tenant, or say `\"operator\": true` for a key to all of them",
+        ));
     }
     let mut reading = Reading { fields: quotas, path: "quotas.", faults };
     let whole = "a whole number from 1 to 1000000000";

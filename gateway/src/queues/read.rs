@@ -49,7 +49,8 @@ impl Queues {
     /// A page of queues, by name.
     pub async fn list(&self, page: &Page) -> QueueList {
         let limit = page.limit.clamp(1, MOST_SHOWN);
-        let mut found = self.jobs.effects().queues().first(limit + 1, |name, entry| self.has(entry) && page.has(name, entry));
+        let mut found =
+            self.jobs.effects().queues().first(limit + 1, |name, entry| self.has(entry) && page.has(name, entry));
         let more = found.len() > limit;
         found.truncate(limit);
         let cursor = found.last().filter(|_| more).map(|(name, _)| name.to_string());

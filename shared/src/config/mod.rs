@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use check::Faults;
 pub use presets::{PRESETS, Preset};
 pub use sections::{
-    Auth, ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Topology,
-    Worker,
+    Auth, ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry,
+    Topology, Worker,
 };
 pub use units::{Bytes, StatusRange};
 

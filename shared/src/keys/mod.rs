@@ -56,8 +56,7 @@ impl Keys {
     /// # Errors
     /// Where whoever asks may not have it, or the broker does not answer.
     pub async fn create(&self, wish: Wish, maker: Option<(&KeyId, &Key)>) -> Result<(ApiKey, Key), KeyError> {
-        let api_key =
-            ApiKey { id: KeyId::from_random(rand::random()), secret: Secret::from_random(rand::random()) };
+        let api_key = ApiKey { id: KeyId::from_random(rand::random()), secret: Secret::from_random(rand::random()) };
         let key = wish.grant(maker, api_key.secret.hash(), clock::now())?;
         let id = api_key.id.as_str();
         for again in 0..TRIES {

@@ -94,7 +94,8 @@ impl Label for Via {
 
 impl Label for Submitted {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Accepted, Self::Duplicate, Self::Conflict, Self::Refused, Self::OverQuota, Self::Unavailable];
+    const ALL: &'static [Self] =
+        &[Self::Accepted, Self::Duplicate, Self::Conflict, Self::Refused, Self::OverQuota, Self::Unavailable];
     fn value(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",

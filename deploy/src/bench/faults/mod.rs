@@ -35,6 +35,7 @@ const SHOWN: usize = 3;
 
 /// Destinations that hold nothing up, and retries that come soon; all else as it is without a configuration.
 const CONFIGURATION: &str = r#"
+gateway.auth = "open"
 gate.rate = 5000.0
 gate.burst = 100
 gate.concurrency = 256

@@ -70,21 +70,18 @@ pub struct Taken {
 #[must_use]
 pub fn take(meter: Meter, quotas: &Quotas, want: u32, now: Nanos) -> Taken {
     let mut meter = meter.on_day_of(now);
-    let (at_once, again) = meter.at_once(quotas, now);
+    let (at_once, _) = meter.at_once(quotas, now);
     let today = quotas.jobs_per_day.map_or(u64::MAX, |most| most.saturating_sub(meter.used));
     let granted = at_once.min(today).min(u64::from(want));
-    let exceeded = (granted < u64::from(want)).then(|| {
-        if today <= at_once {
-            Exceeded { quota: Quota::Day, again_in: Nanos((meter.day + 1).saturating_mul(DAY)).since(now) }
-        } else {
-            Exceeded { quota: Quota::Second, again_in: again }
-        }
-    });
     if granted > 0 {
         let spent = interval(quotas).saturating_mul(granted);
         meter.arrival = Nanos(now.0.saturating_add(meter.ahead(quotas, now)).saturating_add(spent));
         meter.used = meter.used.saturating_add(granted);
     }
+    let exceeded = (granted < u64::from(want)).then(|| match today <= at_once {
+        true => Exceeded { quota: Quota::Day, again_in: meter.day_ends_in(now) },
+        false => Exceeded { quota: Quota::Second, again_in: meter.at_once(quotas, now).1 },
+    });
     Taken { meter, granted: u32::try_from(granted).unwrap_or(want), exceeded }
 }
 

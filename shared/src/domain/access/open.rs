@@ -13,7 +13,7 @@ use crate::clock::Millis;
 use crate::domain::id::{JobId, KeyId};
 
 /// How long an entry without a job is kept: whoever made it may be about to store the job.
-pub const ABOUT_TO: Duration = Duration::from_secs(60);
+const ABOUT_TO: Duration = Duration::from_secs(60);
 
 /// What is known of a job that is open for a key, in the bucket under [`OpenName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -116,7 +116,9 @@ mod tests {
         let good = key(1).reveal();
         let (short, long) = (&good[..good.len() - 1], format!("{good}0"));
         let other = good.replace("sluice_", "sk_");
-        for text in ["", "sluice", "sluice__", "sluice_a_b", short, &long, &other, &format!("{good}_"), &good.to_uppercase()] {
+        for text in
+            ["", "sluice", "sluice__", "sluice_a_b", short, &long, &other, &format!("{good}_"), &good.to_uppercase()]
+        {
             assert!(ApiKey::parse(text).is_none(), "{text}");
         }
     }

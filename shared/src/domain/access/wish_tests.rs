@@ -104,7 +104,12 @@ fn everything_that_is_wrong_is_said_at_once() {
         scopes: Scopes::new(),
         label: format!("{}\n", "a".repeat(100)),
         expires_at: Some(NOW),
-        quotas: Quotas { jobs_per_second: Some(0), jobs_per_day: Some(Quotas::MOST + 1), open_jobs: Some(1), body_bytes: None },
+        quotas: Quotas {
+            jobs_per_second: Some(0),
+            jobs_per_day: Some(Quotas::MOST + 1),
+            open_jobs: Some(1),
+            body_bytes: None,
+        },
     };
     let paths = ["tenant", "scopes", "label", "label", "expires_at", "quotas.jobs_per_second", "quotas.jobs_per_day"];
     assert_eq!(faults(nothing), paths);
