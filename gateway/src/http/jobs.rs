@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_shared::domain::id::{JobId, Tenant};
-use sluice_shared::effects::{Cancelled, Receipt};
+use sluice_shared::effects::{CancelError, Cancelled, Receipt};
 use sluice_shared::keys::NotTaken;
 use sluice_shared::telemetry::Via;
 
@@ -78,7 +78,7 @@ pub(super) async fn get(
 }
 
 pub(super) async fn cancel(State(http): State<Http>, caller: Caller, Id(job): Id) -> Result<Response, Problem> {
-    let tenant = http.tenant_of(&caller, &job).await?;
+    let tenant = http.tenant_of(&caller, &job).await.map_err(unconfirmed)?;
     let (jobs, named) = (http.jobs.clone(), job.clone());
     let cancelled = http.to_its_end(async move { jobs.cancel(&tenant, &named).await }).await?;
     let (status, record) = match cancelled.map_err(|error| Problem::from(&error))? {
@@ -89,7 +89,7 @@ pub(super) async fn cancel(State(http): State<Http>, caller: Caller, Id(job): Id
 }
 
 pub(super) async fn retry(State(http): State<Http>, caller: Caller, Id(job): Id) -> Result<Response, Problem> {
-    let tenant = http.tenant_of(&caller, &job).await?;
+    let tenant = http.tenant_of(&caller, &job).await.map_err(unconfirmed)?;
     let (jobs, budget) = (http.jobs.clone(), http.access.budget(&caller));
     let within = budget.clone();
     let retried = http.to_its_end(async move { jobs.retry_within(within.as_ref(), &tenant, &job).await }).await?;
@@ -107,7 +107,7 @@ pub(super) async fn replay(
 ) -> Result<StatusCode, Problem> {
     let job: JobId = job.parse().map_err(|_| Problem::from(GetError::NotFound))?;
     let number = number.parse().map_err(|_| Problem::from(&ReplayError::NoSuchWebhook))?;
-    let tenant = http.tenant_of(&caller, &job).await?;
+    let tenant = http.tenant_of(&caller, &job).await.map_err(unconfirmed)?;
     let jobs = http.jobs.clone();
     let replayed = http.to_its_end(async move { jobs.replay(&tenant, &job, number).await }).await?;
     replayed.map_err(|error| Problem::from(&error))?;
@@ -135,6 +135,14 @@ impl Http {
             Some(own) => Ok(own.clone()),
             None => self.jobs.tenant_of(job).await,
         }
+    }
+}
+
+/// What changes a job is to be repeated where the broker does not answer, whether it came to the change or not.
+fn unconfirmed(error: GetError) -> Problem {
+    match error {
+        GetError::Unavailable(_) => Problem::from(&CancelError::Unknown),
+        GetError::NotFound | GetError::Unreadable => error.into(),
     }
 }
 
