@@ -126,7 +126,10 @@ fn line(key: &KeyBody) -> String {
         (false, Some(end)) => format!("until {}", humantime::format_rfc3339_seconds(moment(end.0))),
         (false, None) => "no end".to_owned(),
     };
-    format!("{}  {whose:<16}  {:<28}  {ends:<26}  {}", key.id, scopes(key), key.label)
+    let quotas: Vec<String> = key.quotas.each().map(|(name, most)| format!("{name}={most}")).collect();
+    let rest = [key.label.clone(), quotas.join(" ")].into_iter().filter(|part| !part.is_empty());
+    let rest = rest.collect::<Vec<_>>().join("  ");
+    format!("{}  {whose:<16}  {:<25}  {ends:<26}  {rest}", key.id, scopes(key)).trim_end().to_owned()
 }
 
 fn moment(millis: u64) -> std::time::SystemTime {

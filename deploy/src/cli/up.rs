@@ -58,7 +58,7 @@ async fn roles_on(
     roles.worker()?;
     roles.delivery()?;
     roles.admin(metrics);
-    say(&if args.json { listening.json() } else { listening.text(&args.sync_interval, args.auth) });
+    say(&if args.json { listening.json(args.auth) } else { listening.text(&args.sync_interval, args.auth) });
     roles.until_stopped(Some(broker)).await
 }
 
@@ -82,12 +82,12 @@ impl Listening {
         })
     }
 
-    fn json(&self) -> String {
+    fn json(&self, auth: Auth) -> String {
         let Self { http, metrics, nats, server, dir } = self;
         let dir = dir.as_ref().map(|dir| dir.display().to_string());
         json!({
             "http": format!("http://{http}"), "nats": nats, "metrics": [format!("http://{http}/metrics"),
-            format!("http://{metrics}/metrics")], "nats_server": server, "data": dir, "pid": std::process::id(),
+            format!("http://{metrics}/metrics")], "nats_server": server, "data": dir, "auth": auth.as_str(), "pid": std::process::id(),
         })
         .to_string()
     }

@@ -76,6 +76,12 @@ impl Access {
         }))
     }
 
+    /// Whether it is known who is to be let in.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.as_ref().is_none_or(|locked| locked.ring.is_loaded())
+    }
+
     /// The keys, where there are any.
     #[must_use]
     pub fn keyring(&self) -> Option<&Keyring> {

@@ -74,7 +74,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let (grace, begun) = (settings.grace, TaskTracker::new());
-    let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone());
+    let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone(), access.clone());
     let settings = Arc::new(settings.clone());
     let http = Http { jobs, access, settings, metrics, stop: stop.clone(), begun: begun.clone() };
     server::run(listener, complete(table().guarded(&http).merge(admin)), grace, begun, stop).await
@@ -90,7 +90,8 @@ pub async fn serve_admin(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    server::run(listener, complete(admin::routes(nats, metrics)), admin::GRACE, TaskTracker::new(), stop).await
+    let admin = admin::routes(nats, metrics, Access::open());
+    server::run(listener, complete(admin), admin::GRACE, TaskTracker::new(), stop).await
 }
 
 /// All routes but those of health and metrics, each with what a caller needs for it.

@@ -83,12 +83,13 @@ impl Jobs {
         let nats = self.effects().nats();
         let max_payload = u64::try_from(nats.max_payload()).unwrap_or(u64::MAX);
         let job = submission::read(json, &Limits::new(max_payload, clock::now(), nats.prefix(), tenant))?;
+        let given = key.is_some() || job.idempotent_key.is_some();
         let key = choose_key(key, job.idempotent_key.as_deref())?;
         if self.storage.is_full() && !self.is_known(tenant, &key).await {
             return Err(Refusal::StorageFull);
         }
         let spent = match budget {
-            Some(budget) => self.spend(budget, tenant, &key).await?,
+            Some(budget) => self.spend(budget, tenant, &key, given).await?,
             None => None,
         };
         let traceparent = Some(trace(traceparent.as_deref()).to_string());
@@ -104,11 +105,17 @@ impl Jobs {
         Ok(submitted?)
     }
 
-    /// Counts a job against its caller's quotas, unless it is there already.
-    async fn spend(&self, budget: &Budget, tenant: &Tenant, key: &str) -> Result<Option<Spent>, OverQuota> {
+    /// Counts a job against its caller's quotas, unless it is there already, which only one whose key was given can be.
+    async fn spend(
+        &self,
+        budget: &Budget,
+        tenant: &Tenant,
+        key: &str,
+        given: bool,
+    ) -> Result<Option<Spent>, OverQuota> {
         match budget.take(&JobId::derive(tenant, key)).await {
             Ok(spent) => Ok(Some(spent)),
-            Err(_) if self.is_known(tenant, key).await => Ok(None),
+            Err(_) if given && self.is_known(tenant, key).await => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -116,6 +116,17 @@ pub enum Auth {
     Open,
 }
 
+impl Auth {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Open => "open",
+        }
+    }
+}
+
 impl TryFrom<String> for Auth {
     type Error = String;
 

@@ -70,12 +70,18 @@ impl Keyring {
         let _ = tokio::time::timeout(at_most, version.wait_for(|version| *version > 0)).await;
     }
 
+    /// Whether the keys are there.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        *self.version.borrow() > 0
+    }
+
     /// What a key allows, if it is taken.
     ///
     /// # Errors
     /// Where it is not.
     pub fn check(&self, presented: &ApiKey) -> Result<Arc<Key>, NotTaken> {
-        if *self.version.borrow() == 0 {
+        if !self.is_loaded() {
             return Err(NotTaken::NotLoaded);
         }
         let key = self.get(&presented.id).filter(|key| key.hash.is_of(&presented.secret)).ok_or(NotTaken::Unknown)?;

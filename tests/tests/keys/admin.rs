@@ -39,13 +39,13 @@ async fn a_key_is_shown_once_and_described_without_its_secret_from_then_on() {
 #[tokio::test]
 async fn a_tenants_key_makes_keys_of_its_tenant_within_its_own_limits() {
     let rig = Rig::start(1, 0).await;
-    let expires_at = Some(clock::now().after(std::time::Duration::from_secs(3600)));
+    let end = clock::now().after(std::time::Duration::from_secs(3600));
     let quotas = Quotas { jobs_per_day: Some(10), ..Quotas::default() };
-    let maker = rig.key(Wish { expires_at, quotas, ..admin(Some("acme")) }).await;
+    let maker = rig.key(Wish { expires_at: Some(end), quotas, ..admin(Some("acme")) }).await;
     let acme = rig.at(0, &maker.text);
     let made = make(&acme, &json!({"scopes": ["submit", "admin"]})).await;
     assert_eq!((made.status, &made.body["tenant"]), (201, &json!("acme")), "{made:#?}");
-    assert_eq!(made.body["expires_at"], json!(expires_at.unwrap().0));
+    assert_eq!(made.body["expires_at"], json!(end.0));
     assert_eq!(made.body["shared_quotas"], json!([{"key": maker.id, "quotas": {"jobs_per_day": 10}}]));
     for wished in [json!({"tenant": "other", "scopes": ["read"]}), json!({"operator": true, "scopes": ["read"]})] {
         problem(&make(&acme, &wished).await, 403, "other_tenant");

@@ -6,6 +6,8 @@ use http::Method;
 use serde_json::Value;
 use sluice_shared::topology::Settings;
 use sluice_tests::broker::{TestBroker, small};
+use sluice_tests::client::Client;
+use sluice_tests::process::Process;
 use sluice_tests::{eventually, program};
 
 use crate::rig::Rig;
@@ -22,12 +24,11 @@ fn ends(arguments: &[&str], code: i32) -> String {
     format!("{out}{err}")
 }
 
-/// What is configured beside the URL of NATS.
-fn configured(rig: &Rig) -> (tempfile::TempDir, String) {
+/// A file with what the deployment chose, which is not the default.
+fn configured() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("sluice.toml");
     std::fs::write(&file, sluice_tests::configuration::Configuration::default().toml()).unwrap();
-    let _ = rig;
     let file = file.to_str().unwrap().to_owned();
     (dir, file)
 }
@@ -35,7 +36,7 @@ fn configured(rig: &Rig) -> (tempfile::TempDir, String) {
 #[tokio::test]
 async fn keys_are_made_listed_and_revoked_without_a_gateway() {
     let rig = Rig::start(1, 0).await;
-    let (_dir, file) = configured(&rig);
+    let (_dir, file) = configured();
     let url = rig.scene.system.broker.url().to_owned();
     let place = ["--nats", url.as_str(), "--config", file.as_str()];
     let run = |arguments: &[&str], code| ends(&[&["keys"], arguments, &place].concat(), code);
@@ -47,9 +48,7 @@ async fn keys_are_made_listed_and_revoked_without_a_gateway() {
         "{said}"
     );
     let operator = rig.at(0, key);
-    let status = async |client: &sluice_tests::client::Client, path: &str| {
-        client.send(Method::GET, path, &[], None).await.status
-    };
+    let status = async |client: &Client, path: &str| client.send(Method::GET, path, &[], None).await.status;
     eventually("a key that is taken", async || (status(&operator, "/v1/keys").await == 200).then_some(())).await;
 
     let more = ["--scope", "submit,read", "--tenant", "acme", "--expires-in", "1h", "--jobs-per-second", "5"];
@@ -77,6 +76,26 @@ async fn keys_are_made_listed_and_revoked_without_a_gateway() {
     assert!(run(&["create"], 2).contains("--scope"));
     assert!(run(&["create", "--scope", "root"], 2).contains("`submit`, `read`, `operate` and `admin`"));
     assert!(run(&["create", "--scope", "read", "--jobs-per-day", "0"], 2).contains("jobs_per_day"));
+}
+
+/// Everything on one machine, for others too: `up` with keys, the first of them made in the NATS that it says it runs on.
+#[tokio::test]
+async fn up_listens_to_others_where_it_asks_for_keys() {
+    let files = tempfile::tempdir().unwrap();
+    let data = files.path().join("data").into_os_string();
+    let mut arguments: Vec<std::ffi::OsString> =
+        ["up", "--json", "--listen", "0.0.0.0:0", "--auth", "keys", "--data"].map(Into::into).into();
+    arguments.push(data);
+    let mut up = Process::start("up", arguments, files.path().join("up.log")).await;
+    let (base, nats) = (up.http().replace("0.0.0.0", "127.0.0.1"), up.announced()["nats"].as_str().unwrap().to_owned());
+    assert_eq!(up.announced()["auth"], "keys");
+    let status = async |client: &Client| client.send(Method::GET, "/v1/queues", &[], None).await.status;
+    assert_eq!(status(&Client::new(&base)).await, 401);
+    let made: Value =
+        serde_json::from_str(&ends(&["keys", "create", "--admin", "--json", "--nats", &nats], 0)).unwrap();
+    let client = Client::with_key(&base, made["key"].as_str().unwrap());
+    eventually("a key that is taken", async || (status(&client).await == 200).then_some(())).await;
+    assert!(up.stop().await.success());
 }
 
 #[tokio::test]

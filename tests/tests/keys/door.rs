@@ -78,12 +78,15 @@ async fn a_gateway_that_does_not_know_the_keys_yet_turns_nobody_away() {
     let config = nats.jetstream().get_stream(&stream).await.unwrap().cached_info().config.clone();
     nats.jetstream().delete_stream(&stream).await.unwrap();
     let (listener, stop) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let client = Client::with_key(&format!("http://{}", listener.local_addr().unwrap()), &made.reveal());
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let client = Client::with_key(&base, &made.reveal());
     let (jobs, access, settings) = (Jobs::new(effects), Access::by_keys(&nats, &stop), Config::default().gateway);
     let serving = tokio::spawn(serve_until(listener, jobs, access, settings, stop.clone()));
     let answer = client.send(Method::GET, "/v1/queues", &[], None).await;
     problem(&answer, 503, "unavailable");
     assert_eq!(answer.header("retry-after"), "1");
+    let readiness = Client::new(&base).send(Method::GET, "/readyz", &[], None).await;
+    assert_eq!((readiness.status, readiness.body.as_str()), (503, Some("the API keys are not known yet\n")));
     nats.jetstream().create_stream(config).await.unwrap();
     // Now it knows: there are none.
     eventually("keys that are known", async || {

@@ -158,9 +158,9 @@ async fn a_tenant_sees_and_revokes_its_own_keys_only() {
     let (acme, other) = (rig.key(admin(Some("acme"))).await, rig.key(admin(Some("other"))).await);
     let operator = rig.key(admin(None)).await;
     let ids = async |key: &str, query: &str| listed(&rig.at(0, key), &format!("/v1/keys{query}"), "keys", "id").await;
-    assert_eq!(ids(&acme.text, "").await, [acme.id.clone()]);
-    assert_eq!(ids(&operator.text, "").await, [acme.id.clone(), other.id.clone(), operator.id.clone()]);
-    assert_eq!(ids(&operator.text, "?tenant=other").await, [other.id.clone()]);
+    assert_eq!(ids(&acme.text, "").await, [acme.id.as_str()]);
+    assert_eq!(ids(&operator.text, "").await, [acme.id.as_str(), other.id.as_str(), operator.id.as_str()]);
+    assert_eq!(ids(&operator.text, "?tenant=other").await, [other.id.as_str()]);
     let (by_acme, by_operator) = (rig.at(0, &acme.text), rig.at(0, &operator.text));
     for id in [&other.id, &operator.id] {
         problem(&ask(&by_acme, Method::DELETE, &format!("/v1/keys/{id}")).await, 404, "no_such_key");
