@@ -71,9 +71,10 @@ impl Client {
     /// Where there can be no HTTP client.
     #[must_use]
     pub fn with_key(base: &str, key: &str) -> Self {
+        let without = Self::new(base);
         let bearer = HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap())]);
         let http = reqwest::Client::builder().no_proxy().default_headers(bearer);
-        Self { http: http.build().unwrap(), ..Self::new(base) }
+        Self { http: http.build().unwrap(), ..without }
     }
 
     /// Sends a request with a JSON body, if there is one.

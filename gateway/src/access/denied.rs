@@ -27,6 +27,12 @@ pub enum Denied {
     /// Their key is a tenant's.
     #[error("this changes what tenants share: it takes a key of the operator")]
     OperatorsOnly,
+    /// They came to an open door by another name than that of this machine, or from a page of the web.
+    #[error(
+        "this gateway lets in everybody on this machine, and no page of the web: call it by 127.0.0.1 or localhost, or \
+         let it ask for API keys (gateway.auth)"
+    )]
+    NotLocal,
     /// Their key is of another tenant.
     #[error("this key reaches its own tenant only")]
     OtherTenant,
@@ -47,6 +53,7 @@ impl From<Denied> for Problem {
             }
             Denied::NoScope(_) => problem(StatusCode::FORBIDDEN, "missing_scope"),
             Denied::OperatorsOnly => problem(StatusCode::FORBIDDEN, "operators_only"),
+            Denied::NotLocal => problem(StatusCode::FORBIDDEN, "not_local"),
             Denied::OtherTenant => problem(StatusCode::FORBIDDEN, "other_tenant"),
         }
     }
@@ -64,7 +71,7 @@ impl Denied {
             Self::NoScope(scope) => {
                 Some(format!("Bearer realm=\"sluice\", error=\"insufficient_scope\", scope=\"{scope}\""))
             }
-            Self::NotTaken(NotTaken::NotLoaded) | Self::OperatorsOnly | Self::OtherTenant => None,
+            Self::NotTaken(NotTaken::NotLoaded) | Self::OperatorsOnly | Self::NotLocal | Self::OtherTenant => None,
         }
     }
 }

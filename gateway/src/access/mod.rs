@@ -6,6 +6,7 @@
 mod budget;
 mod caller;
 mod denied;
+mod local;
 mod meters;
 mod open_jobs;
 
@@ -94,12 +95,14 @@ impl Access {
         self.0.as_ref().map(|locked| &locked.keys)
     }
 
-    /// Lets a request in by its headers, if it may do what it wants to.
+    /// Lets a request in by its headers, if it may do what it wants to. `authority` is what it calls this gateway beside them.
     ///
     /// # Errors
-    /// Where it has no key that is taken, or one that does not allow it.
-    pub fn admit(&self, headers: &HeaderMap, need: Need) -> Result<Caller, Denied> {
-        let Some(Locked { ring, .. }) = &self.0 else { return Ok(Caller::anybody()) };
+    /// Where it has no key that is taken, or one that does not allow it; at an open door, where it comes from a page of the web.
+    pub fn admit(&self, authority: Option<&str>, headers: &HeaderMap, need: Need) -> Result<Caller, Denied> {
+        let Some(Locked { ring, .. }) = &self.0 else {
+            return if local::is_local(authority, headers) { Ok(Caller::anybody()) } else { Err(Denied::NotLocal) };
+        };
         let presented = presented(headers)?;
         let key = ring.check(&presented)?;
         if !key.allows(need.scope) {

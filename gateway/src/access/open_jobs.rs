@@ -112,8 +112,21 @@ impl OpenJobs {
         let Some(place) = self.seen().get(&name) else { return };
         match self.bucket.remove_told_for(&name.to_string(), place.revision, TOLD).await {
             Ok(Written::At(_)) => self.seen().remove(&name),
-            // Somebody else has closed it, which the watch tells; or it is looked at again.
-            Ok(Written::Changed | Written::Unknown) | Err(_) => {}
+            // Somebody else has closed it or opened it again, which a watch that was interrupted may not have told.
+            Ok(Written::Changed) => self.learn(name, place).await,
+            Ok(Written::Unknown) | Err(_) => {}
+        }
+    }
+
+    /// Corrects what is known of an entry; what is there still is looked at again.
+    async fn learn(&self, name: OpenName, known: Place) {
+        match self.bucket.get(&name.to_string()).await {
+            Ok(Some(there)) => {
+                let place = Place { revision: there.revision, at: there.value.at, ..known };
+                self.seen().put(name, place);
+            }
+            Ok(None) => self.seen().remove(&name),
+            Err(error) => tracing::debug!(%error, "an open job is looked at again"),
         }
     }
 

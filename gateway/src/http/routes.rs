@@ -106,7 +106,8 @@ impl Methods {
 
 /// Lets a request through that has what it needs. Nobody behind the door sees the key.
 async fn let_in(State((http, need)): State<(Http, Need)>, mut request: Request, next: Next) -> Response {
-    match http.access.admit(request.headers(), need) {
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    match http.access.admit(authority, request.headers(), need) {
         Ok(caller) => {
             request.headers_mut().remove(header::AUTHORIZATION);
             request.extensions_mut().insert(caller);

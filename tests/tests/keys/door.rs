@@ -15,6 +15,8 @@ use sluice_shared::telemetry::Metrics;
 use sluice_tests::broker::TestBroker;
 use sluice_tests::client::Client;
 use sluice_tests::eventually;
+use sluice_tests::scene::Scene;
+use sluice_tests::system::Setup;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -55,8 +57,23 @@ async fn nobody_gets_anywhere_without_a_key_that_is_taken() {
             assert_eq!(answer.header("www-authenticate"), format!("Bearer realm=\"sluice\"{challenge}"));
         }
     }
+    let head = stranger.send(Method::HEAD, "/v1/queues", &[], None).await;
+    assert_eq!(head.status, 401, "{head:#?}");
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(stranger.send(Method::GET, path, &[], None).await.status, 200, "{path}");
+    }
+}
+
+/// By a name that leads to loopback, or by a form, a page of the web has a browser call what listens there.
+#[tokio::test]
+async fn a_page_of_the_web_does_not_get_in_at_an_open_door() {
+    let scene = Scene::with(Setup { workers: 0, deliveries: 0, ..Setup::default() }).await;
+    let ask = async |headers: &[(&str, &str)]| scene.client.send(Method::GET, "/v1/queues", headers, None).await;
+    for header in [("host", "evil.example:8080"), ("origin", "https://evil.example"), ("origin", "null")] {
+        problem(&ask(&[header]).await, 403, "not_local");
+    }
+    for header in [("host", "localhost:8080"), ("origin", "http://127.0.0.1:3000")] {
+        assert_eq!(ask(&[header]).await.status, 200, "{header:?}");
     }
 }
 

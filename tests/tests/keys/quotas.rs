@@ -6,7 +6,9 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 use sluice_shared::domain::access::{Quotas, Wish};
+use sluice_shared::domain::id::JobId;
 use sluice_tests::client::{Answer, Client};
+use sluice_tests::eventually;
 
 use crate::rig::{Rig, admin, later, problem, user};
 
@@ -124,6 +126,58 @@ async fn a_job_may_be_as_large_as_its_key_allows() {
     problem(&client.post(&of(1001)).await, 413, "too_large");
     let items = client.batch(&[of(999), of(1002)]).await;
     assert_eq!((&items[0]["status"], &items[1]["problem"]["code"]), (&json!(202), &json!("too_large")));
+}
+
+/// Swaps whose answer is lost, gateways that die between the count and the job: whatever becomes of the jobs, there are never
+/// more of them than the quota.
+#[tokio::test]
+async fn whatever_is_killed_there_are_no_more_jobs_than_the_quota() {
+    const QUOTA: u64 = 120;
+    let mut rig = Rig::start(2, 0).await;
+    let key = rig.key(limited(per_day(QUOTA))).await.text;
+    let operator = rig.key(admin(None)).await.text;
+    let mut names = 0..;
+    let mut taken = Vec::new();
+    for round in 0..6 {
+        let clients = [rig.at(0, &key), rig.at(1, &key)];
+        let jobs: Vec<_> = names.by_ref().take(30).map(|number| later(&number.to_string())).collect();
+        let sending = tokio::spawn(async move {
+            let each = jobs.iter().enumerate().map(|(number, job)| {
+                let client = &clients[number % 2];
+                client.try_send(Method::POST, "/v1/jobs", &[], Some(job.to_string().into()))
+            });
+            join_all(each).await
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(rand::random_range(0..15))).await;
+        match round {
+            0 | 2 => rig.scene.system.gateways[round / 2].restart_killed().await,
+            1 | 3 => {
+                rig.scene.system.broker.broker.kill().await;
+                rig.scene.system.broker.broker.restart().await.unwrap();
+            }
+            _ => {}
+        }
+        let answers = sending.await.unwrap().into_iter().flatten().filter(|answer| answer.status == 202);
+        taken.extend(answers.map(|answer| answer.body["job_id"].as_str().unwrap().to_owned()));
+    }
+    // What was not answered may be there too.
+    let tenant = "acme".parse().unwrap();
+    let seen = rig.at(0, &operator);
+    let (mut there, mut last) = (0, 0);
+    for name in 0..names.start {
+        let job = JobId::derive(&tenant, &name.to_string());
+        let answer = eventually("an answer", async || {
+            let answer = seen.look(job.as_str(), "").await;
+            (answer.status != 503).then_some(answer)
+        })
+        .await;
+        if answer.status == 200 {
+            (there, last) = (there + 1, name);
+        }
+        assert!(answer.status == 200 || !taken.iter().any(|taken| taken == job.as_str()), "{name} is lost");
+    }
+    eprintln!("{there} of {QUOTA} are there, {} were answered, the last is {last} of {}", taken.len(), names.start);
+    assert!(there <= QUOTA && there >= 60, "{there} of {QUOTA}");
 }
 
 /// More keys are not more room.

@@ -64,7 +64,9 @@ async fn whoever_waits_or_follows_with_a_key_that_is_revoked_is_cut_off() {
     assert!(!waiting.is_finished() && !follower.is_finished());
     let since = Instant::now();
     rig.keys.revoke(&key.id.parse().unwrap(), None).await.unwrap();
-    problem(&waiting.await.unwrap(), 401, "unknown_api_key");
+    let cut_off = waiting.await.unwrap();
+    problem(&cut_off, 401, "unknown_api_key");
+    assert_eq!(cut_off.header("www-authenticate"), "Bearer realm=\"sluice\"");
     follower.await.unwrap();
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
 }
