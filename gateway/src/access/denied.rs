@@ -3,6 +3,7 @@
 use http::StatusCode;
 use sluice_shared::domain::access::Scope;
 use sluice_shared::keys::NotTaken;
+use sluice_shared::telemetry::Denial;
 
 use crate::problem::Problem;
 
@@ -60,6 +61,19 @@ impl From<Denied> for Problem {
 }
 
 impl Denied {
+    /// As it is counted.
+    #[must_use]
+    pub fn counted(&self) -> Denial {
+        match self {
+            Self::NoKey => Denial::NoKey,
+            Self::NotAKey | Self::NotTaken(NotTaken::Unknown) => Denial::UnknownKey,
+            Self::NotTaken(NotTaken::Expired) => Denial::ExpiredKey,
+            Self::NotTaken(NotTaken::NotLoaded) => Denial::NotLoaded,
+            Self::NoScope(_) | Self::OperatorsOnly | Self::OtherTenant => Denial::NotAllowed,
+            Self::NotLocal => Denial::NotLocal,
+        }
+    }
+
     /// The value of `WWW-Authenticate` (RFC 6750, section 3), where it has one.
     #[must_use]
     pub fn challenge(&self) -> Option<String> {

@@ -114,6 +114,7 @@ async fn let_in(State((http, need)): State<(Http, Need)>, mut request: Request, 
             next.run(request).await
         }
         Err(denied) => {
+            http.metrics.denied(denied.counted());
             body::pass_over(request).await;
             denied.into_response()
         }

@@ -31,6 +31,23 @@ pub enum Submitted {
     Unavailable,
 }
 
+/// Why a request was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// It had no key.
+    NoKey,
+    /// Its key is none, is not known or was revoked.
+    UnknownKey,
+    /// Its key has expired.
+    ExpiredKey,
+    /// Its key does not allow it.
+    NotAllowed,
+    /// It came to an open gateway from a page of the web.
+    NotLocal,
+    /// The gateway did not know the keys yet.
+    NotLoaded,
+}
+
 /// What became of one post of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Webhook {
@@ -104,6 +121,22 @@ impl Label for Submitted {
             Self::Refused => "refused",
             Self::OverQuota => "over_quota",
             Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Label for Denial {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] =
+        &[Self::NoKey, Self::UnknownKey, Self::ExpiredKey, Self::NotAllowed, Self::NotLocal, Self::NotLoaded];
+    fn value(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::UnknownKey => "unknown_key",
+            Self::ExpiredKey => "expired_key",
+            Self::NotAllowed => "not_allowed",
+            Self::NotLocal => "not_local",
+            Self::NotLoaded => "not_loaded",
         }
     }
 }

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
-pub use labels::{Healed, Operation, Submitted, Via, Webhook};
+pub use labels::{Denial, Healed, Operation, Submitted, Via, Webhook};
 pub use metrics::{InFlight, Metrics};
 
 use crate::config::{Log, LogFormat};

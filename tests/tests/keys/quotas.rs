@@ -177,7 +177,7 @@ async fn whatever_is_killed_there_are_no_more_jobs_than_the_quota() {
         assert!(answer.status == 200 || !taken.iter().any(|taken| taken == job.as_str()), "{name} is lost");
     }
     eprintln!("{there} of {QUOTA} are there, {} were answered, the last is {last} of {}", taken.len(), names.start);
-    assert!(there <= QUOTA && there >= 60, "{there} of {QUOTA}");
+    assert!((60..=QUOTA).contains(&there), "{there} of {QUOTA}");
 }
 
 /// More keys are not more room.

@@ -3,6 +3,7 @@
 use http::Method;
 use sluice_gateway::http::routes;
 use sluice_shared::domain::access::Scope::{self, Admin, Operate, Read, Submit};
+use sluice_tests::client::Client;
 
 use crate::rig::{Rig, problem, wish};
 
@@ -38,6 +39,22 @@ pub(crate) fn path_of(path: &str) -> String {
         .replace("{queue}", "none")
         .replace("dead-letters/{id}", "dead-letters/7")
         .replace("{id}", "none")
+}
+
+#[tokio::test]
+async fn whoever_is_not_let_in_is_counted_by_the_reason() {
+    let rig = Rig::start(1, 0).await;
+    let client = rig.client(wish(Some("acme"), &[Read])).await;
+    let ask = async |client: &Client, path: &str| client.send(Method::GET, path, &[], None).await;
+    for path in ["/v1/keys", "/v1/keys"] {
+        ask(&client, path).await;
+    }
+    ask(&rig.stranger(), "/v1/queues").await;
+    let counts = ask(&rig.stranger(), "/metrics").await.body.as_str().unwrap().to_owned();
+    for (reason, count) in [("not_allowed", 2), ("no_key", 1), ("expired_key", 0)] {
+        let line = format!("sluice_requests_denied_total{{reason=\"{reason}\"}} {count}");
+        assert!(counts.lines().any(|one| one == line), "no `{line}` in\n{counts}");
+    }
 }
 
 #[test]
