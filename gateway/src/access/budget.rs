@@ -77,6 +77,12 @@ impl Budget {
         }
     }
 
+    /// Whether it may be looked whether a job is there already that there is no room for: only so often.
+    #[must_use]
+    pub fn may_look(&self) -> bool {
+        self.0.meters.may_look(&self.0.id)
+    }
+
     /// Counts a job that is about to be stored.
     ///
     /// # Errors

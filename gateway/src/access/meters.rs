@@ -24,6 +24,10 @@ const FRESH: Duration = Duration::from_millis(100);
 /// How long the broker may take to count.
 const WITHIN: Duration = Duration::from_secs(5);
 
+/// How many jobs of a key that is over its quota are looked for a second, in case they are there already: a flood of them must
+/// not keep the broker from others.
+const LOOKS: Quotas = Quotas { jobs_per_second: Some(100), jobs_per_day: None, open_jobs: None, body_bytes: None };
+
 /// A job that was counted or not.
 pub(super) type Counted = Result<Standing, Uncounted>;
 
@@ -54,6 +58,7 @@ pub(super) struct Meters {
 struct Counter {
     waiting: Held<Vec<Waiting>>,
     seen: Mutex<Seen>,
+    looks: Held<Meter>,
 }
 
 /// The entry as it was last seen.
@@ -81,9 +86,22 @@ impl Meters {
         self.count(key, quotas, Waiting::GivenBack).await;
     }
 
+    /// Whether it may be looked whether a job is there that there is no room for; this gateway's own count.
+    pub(super) fn may_look(&self, key: &KeyId) -> bool {
+        let counter = self.counter(key);
+        let mut looks = lock(&counter.looks);
+        let taken = access::take(*looks, &LOOKS, 1, clock::nanos());
+        *looks = taken.meter;
+        taken.granted == 1
+    }
+
+    fn counter(&self, key: &KeyId) -> Arc<Counter> {
+        Arc::clone(lock(&self.counters).entry(key.clone()).or_default())
+    }
+
     /// Whoever gets hold of the entry counts for all that wait.
     async fn count(&self, key: &KeyId, quotas: &Quotas, what: Waiting) {
-        let counter = Arc::clone(lock(&self.counters).entry(key.clone()).or_default());
+        let counter = self.counter(key);
         lock(&counter.waiting).push(what);
         let mut seen = counter.seen.lock().await;
         let waiting = std::mem::take(&mut *lock(&counter.waiting));

@@ -115,7 +115,7 @@ impl Jobs {
     ) -> Result<Option<Spent>, OverQuota> {
         match budget.take(&JobId::derive(tenant, key)).await {
             Ok(spent) => Ok(Some(spent)),
-            Err(_) if given && self.is_known(tenant, key).await => Ok(None),
+            Err(_) if given && budget.may_look() && self.is_known(tenant, key).await => Ok(None),
             Err(error) => Err(error),
         }
     }

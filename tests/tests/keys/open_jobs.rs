@@ -1,9 +1,13 @@
 //! How many jobs of a key may be open: the count neither leaks nor forgets, whatever dies.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sluice_shared::domain::access::{Quotas, Wish};
+use sluice_shared::clock;
+use sluice_shared::domain::access::{OpenJob, Quotas, Wish};
 use sluice_shared::domain::id::JobId;
+use sluice_shared::topology::Topology;
 use sluice_tests::client::Client;
 use sluice_tests::eventually;
 
@@ -73,6 +77,52 @@ async fn what_is_there_already_does_not_count_and_what_runs_again_does() {
         (again.status == 202).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_flood_gets_as_many_as_may_be_open_and_leaves_nothing_behind() {
+    let rig = Rig::start(2, 0).await;
+    let (one, two) = (rig.key(limited()).await.text, rig.key(limited()).await.text);
+    let flood = async |clients: &[Client], name: &str| {
+        let jobs = (0..60).map(|number| (clients[number % clients.len()].clone(), later(&format!("{name}-{number}"))));
+        let answers = join_all(jobs.map(|(client, job)| async move { client.post(&job).await })).await;
+        let taken = answers.into_iter().filter(|answer| answer.status == 202);
+        taken.map(|answer| answer.body["job_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut jobs = flood(&[rig.at(0, &one)], "one").await;
+    assert_eq!(jobs.len(), MOST as usize);
+    let of_both = flood(&[rig.at(0, &two), rig.at(1, &two)], "two").await;
+    eprintln!("two gateways took {} where {MOST} may be open", of_both.len());
+    assert!((MOST as usize..=2 * MOST as usize).contains(&of_both.len()), "{of_both:?}");
+    jobs.extend(of_both);
+    for job in &jobs {
+        rig.at(1, &one).cancel(job).await;
+    }
+    // What tells of removals is gone a little later too.
+    let nats = rig.scene.system.broker.connect().await;
+    let stream = Topology::stream_of(&nats.topology().open_bucket());
+    eventually("an empty bucket", async || {
+        let state = nats.jetstream().get_stream(&stream).await.unwrap().cached_info().state.clone();
+        (state.messages == 0).then_some(())
+    })
+    .await;
+}
+
+/// A gateway has died after it had counted jobs, before it stored them.
+#[tokio::test]
+async fn what_was_counted_and_never_stored_does_not_count_for_long() {
+    let rig = Rig::start(1, 0).await;
+    let key = rig.key(limited()).await;
+    let nats = rig.scene.system.broker.connect().await;
+    let bucket = nats.bucket::<OpenJob>(&nats.topology().open_bucket());
+    for number in 0..MOST {
+        let at = clock::now().before(Duration::from_secs(if number == 0 { 120 } else { 0 }));
+        bucket.create(&format!("{}.job_{number}", key.id), &OpenJob { at }).await.unwrap();
+    }
+    let client = rig.at(0, &key.text);
+    insist(&client, &later("a")).await;
+    // The others may be about to be stored.
+    problem(&client.post(&later("b")).await, 429, "over_quota");
 }
 
 /// The gateway that took the jobs is killed, and their ends are announced while nobody listens.
