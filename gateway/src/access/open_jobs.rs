@@ -2,9 +2,9 @@
 //!
 //! Each such job has an entry in a bucket that all gateways watch, made before the job is stored. An entry goes when its job has
 //! ended, or there is none: the gateway that made it hears of the end, and all gateways look at each entry's record in turn, so
-//! that whatever was missed, by whomever, is found. The record decides, so the count cannot leak. Gateways that submit at the
-//! same moment do not see each other's entries yet: together they can go over a quota by as many jobs as are submitted in the
-//! milliseconds that the broker takes to tell.
+//! that whatever was missed, by whomever, is found. The record decides, so the count cannot leak. The order of the entries decides
+//! who is over a quota, so it is exact over any number of gateways; at the edge somebody may be refused for another who is
+//! refused too.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,8 @@ use sluice_shared::domain::id::{JobId, KeyId};
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::bucket::{Bucket, Change, Written};
 use sluice_shared::nats::records::{Found, Records};
-use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long after a look at some entries the next are looked at; sooner where a key has no room.
@@ -29,6 +29,8 @@ const LOOK_SOON: Duration = Duration::from_millis(250);
 const A_LOOK: usize = 256;
 /// How long a removal is told: those who watch hear of it at once, those who come later do not need it.
 const TOLD: Duration = Duration::from_secs(10);
+/// How long the watch may take to tell of an entry that was just made.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// How often the creation of an entry is looked into.
 const TRIES: u32 = 5;
 
@@ -54,6 +56,8 @@ struct Seen {
     open: Mutex<Open>,
     loaded: AtomicBool,
     full: Notify,
+    /// The newest entry that the watch has told of.
+    told: watch::Sender<u64>,
 }
 
 impl OpenJobs {
@@ -89,11 +93,14 @@ impl OpenJobs {
         for again in 0..TRIES {
             match self.bucket.create(&name.to_string(), &OpenJob { at }).await {
                 Ok(Written::At(revision)) => {
-                    self.seen().put(name, Place { revision, at, ours: true });
-                    return Ok(true);
+                    self.seen().put(name.clone(), Place { revision, at, ours: true });
+                    return self.admit(&name, most, revision).await;
                 }
-                // The watch brings it.
-                Ok(Written::Changed) => return Ok(true),
+                // An earlier try has made it, or somebody who submits the same job at the same moment.
+                Ok(Written::Changed) => match self.bucket.get(&name.to_string()).await {
+                    Ok(Some(there)) => return self.admit(&name, most, there.revision).await,
+                    Ok(None) | Err(_) => {}
+                },
                 Ok(Written::Unknown) => sleep(Duration::from_millis(20 << again)).await,
                 Err(error) => {
                     tracing::warn!(%error, "an open job cannot be counted at the moment");
@@ -104,6 +111,19 @@ impl OpenJobs {
         // What may have been stored all the same is left behind, and found as such.
         self.seen().remove(&name);
         Err(NotOpened::Unavailable)
+    }
+
+    /// Whether an entry that was just made is among the first `most` of its key. The bucket puts the entries of all gateways in
+    /// one order, so they all agree who is over, once each has heard of all up to its own. Whoever is takes the entry back.
+    async fn admit(&self, name: &OpenName, most: u32, revision: u64) -> Result<bool, NotOpened> {
+        let mut told = self.seen.told.subscribe();
+        let heard = timeout(HEARD_WITHIN, told.wait_for(|told| *told >= revision)).await.is_ok();
+        let within = heard && self.seen().is_within(&name.key, most, revision);
+        if within {
+            return Ok(true);
+        }
+        self.close(&name.key, &name.job).await;
+        Err(if heard { NotOpened::Full } else { NotOpened::Unavailable })
     }
 
     /// A job does not count for a key any more. Where the broker does not answer, it is found when it is looked at.
@@ -132,7 +152,7 @@ impl OpenJobs {
 
     /// Takes in what the bucket tells.
     async fn follow(&self) {
-        let (mut changes, mut fresh) = (self.bucket.watch(), None::<Open>);
+        let (mut changes, mut fresh, mut newest) = (self.bucket.watch(), None::<Open>, 0);
         while let Some(change) = changes.recv().await {
             let mut open = self.seen();
             match change {
@@ -142,6 +162,7 @@ impl OpenJobs {
                     if let Ok(name) = key.parse() {
                         fresh.as_mut().unwrap_or(&mut open).put(name, place);
                     }
+                    newest = newest.max(entry.revision);
                 }
                 Change::Removed { key } => {
                     if let Ok(name) = key.parse() {
@@ -152,6 +173,10 @@ impl OpenJobs {
                     open.replace(fresh.take().unwrap_or_default());
                     self.seen.loaded.store(true, Ordering::Relaxed);
                 }
+            }
+            drop(open);
+            if fresh.is_none() {
+                self.seen.told.send_if_modified(|told| std::mem::replace(told, newest) != newest);
             }
         }
     }

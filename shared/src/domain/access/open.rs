@@ -61,6 +61,18 @@ impl Open {
         self.counts.get(key).copied().unwrap_or_default()
     }
 
+    /// Whether an entry of this revision is among the first `most` that are open for a key. Those that are being written come
+    /// later.
+    #[must_use]
+    pub fn is_within(&self, key: &KeyId, most: u32, revision: u64) -> bool {
+        if self.count(key) <= most {
+            return true;
+        }
+        let places = self.jobs.values().filter_map(|keys| keys.get(key));
+        let before = places.filter(|place| (1..revision).contains(&place.revision)).count();
+        u32::try_from(before).is_ok_and(|before| before < most)
+    }
+
     /// What is known of one.
     #[must_use]
     pub fn get(&self, name: &OpenName) -> Option<Place> {
@@ -174,6 +186,19 @@ mod tests {
         assert_eq!(open.of(&"2".parse().unwrap()).map(|(key, _)| key).collect::<Vec<_>>(), [&b]);
         open.remove(&name("a", "1"));
         assert!(open.counts.len() == 1 && open.jobs.len() == 1);
+    }
+
+    #[test]
+    fn the_first_entries_of_a_key_are_within_its_quota_and_no_others() {
+        let (mut open, a): (Open, KeyId) = (Open::default(), "a".parse().unwrap());
+        for (key, job, revision) in [("a", "1", 7), ("b", "2", 8), ("a", "3", 9), ("a", "4", 12), ("a", "5", 0)] {
+            open.put(name(key, job), place(revision, false));
+        }
+        let within: Vec<bool> = [7, 9, 12].iter().map(|revision| open.is_within(&a, 2, *revision)).collect();
+        assert_eq!(within, [true, true, false]);
+        assert!(open.is_within(&a, 4, 12), "there is room for all");
+        open.remove(&name("a", "3"));
+        assert!(open.is_within(&a, 2, 12));
     }
 
     #[test]
