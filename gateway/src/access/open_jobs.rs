@@ -97,10 +97,11 @@ impl OpenJobs {
                     return self.admit(&name, most, revision).await;
                 }
                 // An earlier try has made it, or somebody who submits the same job at the same moment.
-                Ok(Written::Changed) => match self.bucket.get(&name.to_string()).await {
-                    Ok(Some(there)) => return self.admit(&name, most, there.revision).await,
-                    Ok(None) | Err(_) => {}
-                },
+                Ok(Written::Changed) => {
+                    if let Ok(Some(there)) = self.bucket.get(&name.to_string()).await {
+                        return self.admit(&name, most, there.revision).await;
+                    }
+                }
                 Ok(Written::Unknown) => sleep(Duration::from_millis(20 << again)).await,
                 Err(error) => {
                     tracing::warn!(%error, "an open job cannot be counted at the moment");
