@@ -4,9 +4,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
+use sluice_gateway::access::Access;
 use sluice_gateway::jobs::Jobs;
 use sluice_gateway::{http, nats};
+use sluice_shared::config::Auth;
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::targets::Targets;
 use sluice_shared::gate_settings::GateSettings;
@@ -15,6 +18,9 @@ use sluice_workers::deliver::{self, DeliveryOptions};
 use tokio::net::TcpListener;
 
 use crate::roles::Ground;
+
+/// How long the keys are waited for at the start; without them nobody is let in.
+const KEYS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A role at work. It ends when it was told to, or failed.
 pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
@@ -29,12 +35,28 @@ pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<A
         tokio::spawn(SecretsStore::<Tenant>::of(jobs.effects()).seal_anew());
         tokio::spawn(SecretsStore::<SecretName>::of(jobs.effects()).seal_anew());
         let options = nats::Options::new(settings, ground.config.worker.ack_wait);
+        let access = access(&ground).await;
         let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
         let by_nats = async { anyhow::Ok(by_nats.await?) };
-        let by_http = async { anyhow::Ok(http::serve(listener, jobs, settings, ground.metrics.clone(), stop).await?) };
+        let by_http =
+            async { anyhow::Ok(http::serve(listener, jobs, access, settings, ground.metrics.clone(), stop).await?) };
         tokio::try_join!(by_nats, by_http)?;
         Ok(())
     }))
+}
+
+/// Whom the gateway lets in.
+async fn access(ground: &Ground) -> Access {
+    match ground.config.gateway.auth {
+        Auth::Open => Access::open(),
+        Auth::Keys => {
+            let access = Access::by_keys(&ground.nats, &ground.shutdown);
+            if let Some(keyring) = access.keyring() {
+                keyring.loaded(KEYS_WITHIN).await;
+            }
+            access
+        }
+    }
 }
 
 /// The worker.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::delivery::Delivery;
+use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::payload::WebhookBody;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::effects::{Effects, NotRedriven};
@@ -22,6 +23,8 @@ pub const MOST: usize = 1_000;
 #[derive(Clone)]
 pub struct Letters {
     effects: Effects,
+    /// Whose letters there are; those of all, and of nobody, where absent.
+    of: Option<Tenant>,
 }
 
 /// A dead letter as it is shown. Without `outcome` in lists.
@@ -102,7 +105,13 @@ impl Letters {
     /// The operations through these effects.
     #[must_use]
     pub fn new(effects: Effects) -> Self {
-        Self { effects }
+        Self { effects, of: None }
+    }
+
+    /// The same where there are no letters but those of this tenant, if one is given.
+    #[must_use]
+    pub fn of(self, tenant: Option<Tenant>) -> Self {
+        Self { of: tenant, ..self }
     }
 
     /// Letters of one kind, or of all, at or after a place.
@@ -110,7 +119,7 @@ impl Letters {
     /// # Errors
     /// Where the broker does not answer.
     pub async fn list(&self, kind: Option<DeadKind>, from: u64, most: usize) -> Result<PageBody, LetterError> {
-        let letters = self.effects.nats().letters(kind, from, most).await?;
+        let letters = self.effects.nats().letters(kind, self.of.as_ref(), from, most).await?;
         let next = letters.last().map(|last| (last.sequence + 1).to_string());
         Ok(PageBody { letters: letters.iter().map(LetterBody::of).collect(), next })
     }
@@ -139,7 +148,7 @@ impl Letters {
     /// Where the broker does not answer; those before are done.
     pub async fn all(&self, kind: Option<DeadKind>, from: u64, wish: Wish) -> Result<DoneBody, LetterError> {
         let mut done = DoneBody::default();
-        let letters = self.effects.nats().letters(kind, from, MOST + 1).await?;
+        let letters = self.effects.nats().letters(kind, self.of.as_ref(), from, MOST + 1).await?;
         for letter in letters.iter().take(MOST) {
             match self.wished(letter, wish).await {
                 Ok(()) => done.done += 1,
@@ -160,7 +169,9 @@ impl Letters {
     }
 
     async fn letter(&self, id: u64) -> Result<Letter, LetterError> {
-        self.effects.nats().letter(id).await?.ok_or(LetterError::NotFound)
+        let letter = self.effects.nats().letter(id).await?;
+        let ours = |letter: &Letter| self.of.as_ref().is_none_or(|tenant| tenant.as_str() == letter.tenant);
+        letter.filter(ours).ok_or(LetterError::NotFound)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The door of Sluice: what can be done with jobs and queues, over HTTP and over NATS.
 
+pub mod access;
 mod entries;
 pub mod http;
 pub mod jobs;
+pub mod keys;
 pub mod letters;
 pub mod nats;
 pub mod problem;

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use sluice_shared::domain::submission::Fault;
 use sluice_shared::effects::{CancelError, RetryError, SubmitError};
 
-use crate::jobs::{GetError, Refusal, ReplayError};
+use crate::access::OverQuota;
+use crate::jobs::{GetError, NotRetried, Refusal, ReplayError};
 use crate::letters::LetterError;
 use crate::webhook_secrets::SecretsError;
 
@@ -90,7 +91,22 @@ impl From<&Refusal> for Problem {
             Refusal::InvalidKey => problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key"),
             Refusal::TwoKeys => problem(StatusCode::UNPROCESSABLE_ENTITY, "two_keys"),
             Refusal::StorageFull => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
+            Refusal::OverQuota(error) => error.into(),
             Refusal::NotTaken(error) => error.into(),
+        }
+    }
+}
+
+impl From<&OverQuota> for Problem {
+    fn from(error: &OverQuota) -> Self {
+        let problem = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            OverQuota::Exceeded(exceeded) => {
+                let seconds = u32::try_from(exceeded.retry_after()).unwrap_or(u32::MAX);
+                problem(StatusCode::TOO_MANY_REQUESTS, "over_quota").again_after(seconds)
+            }
+            OverQuota::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            OverQuota::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable").again_after(AGAIN_SOON),
         }
     }
 }
@@ -148,6 +164,15 @@ impl From<&RetryError> for Problem {
             RetryError::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_full").again_after(AGAIN_LATER),
             RetryError::Unknown => problem(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed").again_after(AGAIN_SOON),
             RetryError::Unreadable => problem(StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
+        }
+    }
+}
+
+impl From<&NotRetried> for Problem {
+    fn from(error: &NotRetried) -> Self {
+        match error {
+            NotRetried::OverQuota(error) => error.into(),
+            NotRetried::Retry(error) => error.into(),
         }
     }
 }

@@ -14,10 +14,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Millis;
+use crate::domain::access::{Ceiling, Key, Meter, OpenJob, Quotas, Scope, Scopes, Secret};
 use crate::domain::delivery::{Deliveries, Delivery, Quorum, WebhookState};
 use crate::domain::gate;
 use crate::domain::gate::{Announced, Backoff, Circuit, Closing, GateState, Interval, Learned, Lease, Nanos};
-use crate::domain::id::{BranchId, Destination, GateName, Incarnation, QueueName, Tenant, Token};
+use crate::domain::id::{BranchId, Destination, GateName, Incarnation, KeyId, QueueName, Tenant, Token};
 use crate::domain::job::{
     Body, Contender, ExecutionMode, Job, JsonText, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
 };
@@ -328,4 +329,31 @@ fn golden_secrets() {
     };
     keeps_its_form("webhook_secrets", &secrets);
     keeps_its_form("named_secret", &SecretValue::parse("value").unwrap());
+}
+
+#[test]
+fn a_key() {
+    let quotas =
+        Quotas { jobs_per_second: Some(5), jobs_per_day: Some(100), open_jobs: Some(7), body_bytes: Some(65_536) };
+    let key = Key {
+        tenant: Some(Tenant::default()),
+        scopes: Scopes::from(Scope::ALL),
+        label: "one".into(),
+        created_at: Millis(1),
+        created_by: Some(KeyId::from_random([1; 10])),
+        expires_at: Some(Millis(2)),
+        quotas,
+        ceilings: vec![Ceiling { key: KeyId::from_random([1; 10]), quotas }],
+        hash: Secret::from_random([2; 32]).hash(),
+    };
+    keeps_its_form("key", &key);
+    let bare =
+        Key { tenant: None, created_by: None, expires_at: None, quotas: Quotas::default(), ceilings: vec![], ..key };
+    keeps_its_form("key_of_operator", &bare);
+}
+
+#[test]
+fn what_is_counted_of_a_key() {
+    keeps_its_form("meter", &Meter { arrival: Nanos(3), day: 20_000, used: 4 });
+    keeps_its_form("open_job", &OpenJob { at: Millis(5) });
 }

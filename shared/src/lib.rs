@@ -6,6 +6,7 @@ pub mod domain;
 pub mod effects;
 pub mod fault_points;
 pub mod gate_settings;
+pub mod keys;
 pub mod nats;
 pub mod panics;
 pub mod queues;

@@ -3,7 +3,6 @@
 //! A queue's entry exists if and only if workers pull it. Whoever publishes work first sees an entry with an hour left,
 //! else makes it or extends it; timers keep nothing alive. Only the sweep removes an entry.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,7 +13,8 @@ use crate::clock::Millis;
 use crate::domain::id::{Destination, GateName, QueueName, Tenant};
 use crate::domain::record::{Branch, Record};
 use crate::nats::Nats;
-use crate::nats::bucket::{Bucket, BucketError, Change, Entry, Written};
+use crate::nats::bucket::{Bucket, BucketError, Entry, Written};
+use crate::nats::watched::Watched;
 
 /// How long a queue is kept after work was last published.
 const KEEP: Duration = Duration::from_secs(25 * 3600);
@@ -85,7 +85,7 @@ impl QueueSpec {
 pub struct Queues {
     nats: Nats,
     bucket: Bucket<QueueEntry>,
-    known: Arc<RwLock<HashMap<QueueName, Entry<QueueEntry>>>>,
+    known: Arc<RwLock<Watched<QueueName, QueueEntry>>>,
     version: watch::Receiver<u64>,
 }
 
@@ -93,21 +93,17 @@ impl Queues {
     /// Starts watching, and waits until all entries are there.
     pub async fn start(nats: &Nats) -> Self {
         let bucket = nats.bucket::<QueueEntry>(&nats.topology().queues_bucket());
-        let known = Arc::new(RwLock::new(HashMap::new()));
+        let known = Arc::new(RwLock::new(Watched::default()));
         let (changed, mut version) = watch::channel(0_u64);
         let (mut changes, copy) = (bucket.watch(), Arc::clone(&known));
         tokio::spawn(async move {
-            let mut fresh = None::<HashMap<QueueName, Entry<QueueEntry>>>;
             loop {
                 let change = tokio::select! {
                     change = changes.recv() => change,
                     () = changed.closed() => None, // nobody looks at the copy any more
                 };
                 let Some(change) = change else { return };
-                let mut copy = copy.write().unwrap_or_else(PoisonError::into_inner);
-                let current = apply(&mut copy, &mut fresh, change);
-                drop(copy);
-                if current {
+                if copy.write().unwrap_or_else(PoisonError::into_inner).take(change) {
                     changed.send_modify(|n| *n += 1);
                 }
             }
@@ -227,30 +223,4 @@ impl Queues {
 
 fn kept(entry: &QueueEntry, now: Millis) -> bool {
     entry.closing_since.is_none() && entry.keep_until >= now.after(LEAST)
-}
-
-/// Takes a change into the copy. While a new watch tells what is there, the old copy stands; it is replaced when all
-/// has been told. Says whether the copy is complete.
-fn apply(
-    copy: &mut HashMap<QueueName, Entry<QueueEntry>>,
-    fresh: &mut Option<HashMap<QueueName, Entry<QueueEntry>>>,
-    change: Change<QueueEntry>,
-) -> bool {
-    match change {
-        Change::Anew => *fresh = Some(HashMap::new()),
-        Change::Put { key, entry, .. } => {
-            if let Ok(name) = key.parse() {
-                fresh.as_mut().unwrap_or(copy).insert(name, entry);
-            }
-        }
-        Change::Removed { key } => {
-            if let Ok(name) = key.parse::<QueueName>() {
-                fresh.as_mut().unwrap_or(copy).remove(&name);
-            }
-        }
-        // The settings of the deployment, or what somebody newer wrote.
-        Change::Unreadable { .. } => {}
-        Change::Current => *copy = fresh.take().unwrap_or_default(),
-    }
-    fresh.is_none()
 }

@@ -88,6 +88,31 @@ impl TestBroker {
         panic!("there is no directory {ending}");
     }
 
+    /// Whether what it has stored has this text in it, anywhere and in plain.
+    ///
+    /// # Panics
+    /// Where its files cannot be read.
+    #[must_use]
+    pub fn holds(&self, text: &str) -> bool {
+        let mut dirs = vec![self.dir.path().to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+                let path = entry.path();
+                if entry.file_type().unwrap().is_dir() {
+                    dirs.push(path);
+                // A file may go while it is looked for.
+                } else if std::fs::read(path)
+                    .unwrap_or_default()
+                    .windows(text.len())
+                    .any(|some| some == text.as_bytes())
+                {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// Changes a line of its configuration while it runs, as an operator would, and waits until it counts.
     ///
     /// # Panics

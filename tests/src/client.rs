@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -63,6 +63,18 @@ impl Client {
         // Another test may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), base: base.to_owned() }
+    }
+
+    /// A client of the gateway at this base URL that sends this API key with every request.
+    ///
+    /// # Panics
+    /// Where there can be no HTTP client.
+    #[must_use]
+    pub fn with_key(base: &str, key: &str) -> Self {
+        let without = Self::new(base);
+        let bearer = HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap())]);
+        let http = reqwest::Client::builder().no_proxy().default_headers(bearer);
+        Self { http: http.build().unwrap(), ..without }
     }
 
     /// Sends a request with a JSON body, if there is one.

@@ -52,6 +52,15 @@ impl Process {
         self.0.restart().await.unwrap();
     }
 
+    /// Kills it as a crash would, and starts it again.
+    ///
+    /// # Panics
+    /// Where it does not announce itself.
+    pub async fn restart_killed(&mut self) {
+        self.kill().await;
+        self.restart().await;
+    }
+
     /// What it announced.
     #[must_use]
     pub fn announced(&self) -> &Value {

@@ -106,6 +106,21 @@ fn nobody_publishes_but_the_broker_module_effects_and_who_answers_requests() {
     nowhere_else(&["shared/src/nats/", effects[0], effects[1], "gateway/src/nats/answer.rs"], publishes);
 }
 
+/// What a route takes is said where it is added; health and metrics take nothing.
+#[test]
+fn no_route_is_added_but_through_the_table_that_says_what_it_takes() {
+    let adds = |line: &str| [".route(", ".route_service(", ".nest("].iter().any(|call| line.contains(call));
+    let found = strays(&["gateway/src/http/routes.rs", "gateway/src/http/admin.rs"], adds);
+    let gateways: Vec<&String> = found.iter().filter(|stray| stray.starts_with("gateway/")).collect();
+    assert!(gateways.is_empty(), "{gateways:#?}");
+}
+
+/// Whoever makes a key is shown it, once; nobody else makes text of a secret.
+#[test]
+fn the_secret_of_a_key_is_shown_in_one_place() {
+    nowhere_else(&["gateway/src/keys/body.rs"], |line| line.contains(".reveal()"));
+}
+
 #[test]
 fn only_the_wire_speaks_message_pack() {
     nowhere_else(&[WIRE], |line| line.contains("rmp_serde") || line.contains("rmp::"));

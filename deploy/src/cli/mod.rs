@@ -4,6 +4,8 @@ pub(crate) mod args;
 mod bench_args;
 pub(crate) mod configuration;
 mod failure;
+mod keys;
+mod keys_args;
 mod role;
 mod secrets;
 mod secrets_args;
@@ -50,6 +52,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Worker(args) => role::behind_the_door(Role::Worker, args).await,
         Command::Delivery(args) => role::behind_the_door(Role::Delivery, args).await,
         Command::Secrets(command) => secrets::secrets(command).await,
+        Command::Keys(command) => Box::pin(keys::keys(command)).await,
         Command::BenchSink(args) => bench::sink(args).await,
         Command::BenchFloor(args) => bench::floor(args).await,
         Command::EmbeddedNats(options) => return guard(options).await,

@@ -26,7 +26,11 @@ async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Resu
     start_log(&config)?;
     let sealing = sealing::configured(&config.secrets)?;
     let shutdown = stop::on_signal().context("signals cannot be listened to")?;
-    let listener = bind(address.unwrap_or_else(|| configuration::listen_address(&config, role))).await?;
+    let listen = address.unwrap_or_else(|| configuration::listen_address(&config, role));
+    if role == Role::Gateway {
+        configuration::open_on_loopback_only(config.gateway.auth, listen)?;
+    }
+    let listener = bind(listen).await?;
     let url = args.nats.clone().unwrap_or_else(|| config.nats.url.clone());
     let options = configuration::connect_options(&config, &url, &format!("sluice {role}"));
     let address = listener.local_addr().context("the listener has no address")?;

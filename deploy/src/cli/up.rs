@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
-use sluice_shared::config::Config;
+use sluice_shared::config::{Auth, Config};
 use sluice_shared::nats::ConnectOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,9 +21,10 @@ use crate::sealing;
 
 /// Runs everything until a signal comes or something fails.
 pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
-    loopback(args.listen, "--listen")?;
+    configuration::open_on_loopback_only(args.auth, args.listen)?;
     loopback(args.metrics, "--metrics")?;
-    let config = configuration::load_for_one_machine(args.config.as_deref())?;
+    let mut config = configuration::load_for_one_machine(args.config.as_deref())?;
+    Arc::make_mut(&mut config).gateway.auth = args.auth;
     start_log(&config)?;
     let data = args.data.clone().map_or_else(data_dir, Ok)?;
     let shutdown = stop::on_signal().context("signals cannot be listened to")?;
@@ -63,7 +64,7 @@ async fn roles_on(
     roles.worker()?;
     roles.delivery()?;
     roles.admin(metrics);
-    say(&if args.json { listening.json() } else { listening.text(&args.sync_interval) });
+    say(&if args.json { listening.json(args.auth) } else { listening.text(&args.sync_interval, args.auth) });
     roles.until_stopped(Some(broker)).await
 }
 
@@ -87,23 +88,30 @@ impl Listening {
         })
     }
 
-    fn json(&self) -> String {
+    fn json(&self, auth: Auth) -> String {
         let Self { http, metrics, nats, server, dir } = self;
         let dir = dir.as_ref().map(|dir| dir.display().to_string());
         json!({
             "http": format!("http://{http}"), "nats": nats, "metrics": [format!("http://{http}/metrics"),
-            format!("http://{metrics}/metrics")], "nats_server": server, "data": dir, "pid": std::process::id(),
-            "loopback_targets": true,
+            format!("http://{metrics}/metrics")], "nats_server": server, "data": dir, "auth": auth.as_str(),
+            "loopback_targets": true, "pid": std::process::id(),
         })
         .to_string()
     }
 
-    fn text(&self, sync: &SyncInterval) -> String {
+    fn text(&self, sync: &SyncInterval, auth: Auth) -> String {
         let Self { http, metrics, nats, server, dir } = self;
         let server =
             server.as_ref().map_or_else(|| " (not ours)".to_owned(), |version| format!(" (nats-server {version})"));
         let data = dir.as_ref().map_or_else(|| "in that NATS".to_owned(), |dir| dir.display().to_string());
         let risk = power_cut(sync, dir.is_some());
+        let (door, bearer) = match auth {
+            Auth::Open => ("It asks nobody for a key, and listens to this machine only.".to_owned(), ""),
+            Auth::Keys => (
+                format!("It asks for API keys. The first one: sluice keys create --admin --nats {nats}"),
+                " -H \"authorization: Bearer $KEY\"",
+            ),
+        };
         format!(
             "sluice {version} is up. Ctrl-C stops it.
   HTTP     http://{http}
@@ -111,11 +119,12 @@ impl Listening {
   metrics  http://{http}/metrics (gateway), http://{metrics}/metrics (worker, delivery)
   data     {data}
   targets  this machine may be called too (127.0.0.0/8, ::1), unlike by roles started one by one
+{door}
 {risk}
 A first job, and its outcome:
-  curl -s http://{http}/v1/jobs -H 'content-type: application/json' \\
+  curl -s http://{http}/v1/jobs{bearer} -H 'content-type: application/json' \\
     -d '{{\"url\": \"https://example.com/\", \"method\": \"GET\", \"idempotent_key\": \"first\"}}'
-  curl -s 'http://{http}/v1/jobs/JOB_ID?wait=30s'",
+  curl -s 'http://{http}/v1/jobs/JOB_ID?wait=30s'{bearer}",
             version = env!("CARGO_PKG_VERSION"),
         )
     }
@@ -132,14 +141,14 @@ fn power_cut(sync: &SyncInterval, ours: bool) -> String {
     if ours { format!("A power cut can lose up to the last {lost}: {advice}.\n") } else { String::new() }
 }
 
-/// `up` has no authentication and is for one machine.
+/// Counts and health are for this machine.
 fn loopback(address: SocketAddr, option: &str) -> Result<(), Failure> {
     if address.ip().is_loopback() {
         return Ok(());
     }
     Err(Failure::Usage(anyhow!(
-        "{option} {address} is not a loopback address, and `up` is for this machine only: use 127.0.0.1:{port}, or run \
-         `sluice gateway --nats URL --listen {address}` with roles of their own to serve others",
+        "{option} {address} is not a loopback address: use 127.0.0.1:{port}, or run `sluice worker` and `sluice delivery` \
+         with a --metrics of their own",
         port = address.port()
     )))
 }
@@ -159,9 +168,9 @@ mod tests {
 
     #[test]
     fn only_a_loopback_address_will_do_and_the_refusal_says_what_to_do() {
-        assert!(loopback(SocketAddr::from(([127, 0, 0, 1], 0)), "--listen").is_ok());
-        assert!(loopback(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80)), "--listen").is_ok());
-        let refused = loopback(SocketAddr::from(([0, 0, 0, 0], 8080)), "--listen");
+        assert!(loopback(SocketAddr::from(([127, 0, 0, 1], 0)), "--metrics").is_ok());
+        assert!(loopback(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80)), "--metrics").is_ok());
+        let refused = loopback(SocketAddr::from(([0, 0, 0, 0], 8080)), "--metrics");
         assert!(matches!(refused, Err(Failure::Usage(why)) if why.to_string().contains("use 127.0.0.1:8080")));
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use sluice_shared::config::Config;
+use sluice_shared::config::{Auth, Config, Gateway};
 use sluice_shared::nats::ConnectOptions;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -65,6 +65,7 @@ async fn on_broker<T>(
     let options = ConnectOptions { url: broker.url().into(), name: "sluice demo".into(), ..ConnectOptions::default() };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("there is no free port")?;
     let base = format!("http://{}", listener.local_addr().context("the listener has no address")?);
+    let config = Config { gateway: Gateway { auth: Auth::Open, ..config.gateway.clone() }, ..config };
     let connecting = Ground::connect(options, Arc::new(config), stop.child_token());
     let Some(ground) = unless_stopped(stop, Box::pin(connecting)).await else { return Ok(None) };
     let ground = ground?;

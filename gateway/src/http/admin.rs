@@ -1,6 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz`, of every role.
 //!
-//! Alive means that the process answers. Ready means that NATS answers and what the topology names is there.
+//! Alive means that the process answers. Ready means that NATS answers, what the topology names is there, and those who come
+//! with an API key can be told apart.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use axum::routing::get;
 use sluice_shared::nats::{Nats, broker_error};
 use sluice_shared::telemetry::Metrics;
 use tokio::time::timeout;
+
+use crate::access::Access;
 
 /// The media type of what Prometheus reads.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -25,14 +28,16 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 struct Admin {
     nats: Nats,
     metrics: Metrics,
+    access: Access,
 }
 
-pub(super) fn routes(nats: Nats, metrics: Metrics) -> Router {
+/// A role that lets nobody in behind a door has none that would have to be ready.
+pub(super) fn routes(nats: Nats, metrics: Metrics, access: Access) -> Router {
     Router::new()
         .route("/metrics", get(show_metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
-        .with_state(Admin { nats, metrics })
+        .with_state(Admin { nats, metrics, access })
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
@@ -41,6 +46,9 @@ async fn show_metrics(State(admin): State<Admin>) -> Response {
 
 async fn readiness(State(admin): State<Admin>) -> (StatusCode, String) {
     let not_ready = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why);
+    if !admin.access.is_ready() {
+        return not_ready("the API keys are not known yet\n".to_owned());
+    }
     match timeout(READY_WITHIN, admin.nats.topology().missing(&admin.nats)).await {
         Ok(Ok(missing)) if missing.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
         Ok(Ok(missing)) => not_ready(format!("NATS does not have {}\n", missing.join(", "))),

@@ -6,17 +6,20 @@
 use std::fmt;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserializer, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use sluice_shared::domain::id::Tenant;
 
-use super::jobs::{status_of, traceparent};
-use super::{Http, body};
+use super::jobs::{status_of, tenant_for, traceparent};
+use super::{Http, body, quota};
+use crate::access::{Budget, Caller};
 use crate::jobs::ReceiptBody;
 use crate::problem::Problem;
 
@@ -41,7 +44,13 @@ struct ItemBody {
     problem: Option<Problem>,
 }
 
-pub(super) async fn submit(State(http): State<Http>, request: Request) -> Result<Json<BatchBody>, Problem> {
+pub(super) async fn submit(
+    State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let tenant = tenant_for(&caller, query.as_deref())?;
     if request.headers().contains_key("idempotency-key") {
         let detail = "one key cannot name the jobs of a batch: give each job its `idempotent_key`";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key", detail));
@@ -49,17 +58,25 @@ pub(super) async fn submit(State(http): State<Http>, request: Request) -> Result
     let traceparent = traceparent(request.headers());
     let limit = http.jobs.effects().nats().max_payload().saturating_mul(TIMES_A_JOB);
     let jobs = read(&body::read(request, limit).await?, http.settings.max_batch)?;
-    let doing = http.clone();
-    let items = http.to_its_end(async move { doing.take_all(jobs, traceparent).await }).await?;
-    Ok(Json(BatchBody { items }))
+    let budget = http.access.budget(&caller);
+    let (doing, within) = (http.clone(), budget.clone());
+    let taking = async move { doing.take_all(within.as_ref(), &tenant, jobs, traceparent).await };
+    let items = http.to_its_end(taking).await?;
+    Ok(quota::told(budget.as_ref(), Json(BatchBody { items }).into_response()))
 }
 
 impl Http {
-    async fn take_all(&self, jobs: Vec<Bytes>, traceparent: Option<String>) -> Vec<ItemBody> {
+    async fn take_all(
+        &self,
+        budget: Option<&Budget>,
+        tenant: &Tenant,
+        jobs: Vec<Bytes>,
+        traceparent: Option<String>,
+    ) -> Vec<ItemBody> {
         let take = |json: Bytes| {
             let traceparent = traceparent.clone();
             async move {
-                match self.take(&json, None, traceparent).await {
+                match self.take(budget, tenant, &json, None, traceparent).await {
                     Ok(receipt) => ItemBody {
                         status: status_of(&receipt).as_u16(),
                         job: Some(ReceiptBody::from(&receipt)),

@@ -54,6 +54,13 @@ async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
     }
 }
 
+/// Reads on what nobody wants, for a while: a client that is still sending would not see the answer.
+pub(super) async fn pass_over(request: Request) {
+    if !request.headers().contains_key(header::EXPECT) {
+        drain(request.into_body().into_data_stream()).await;
+    }
+}
+
 async fn drain(mut body: BodyDataStream) {
     // What is left after that time is cut off, so how this ends makes no difference.
     let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.next().await {} }).await;

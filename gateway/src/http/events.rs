@@ -12,10 +12,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
-use sluice_shared::domain::id::{Incarnation, Tenant};
+use sluice_shared::domain::id::Incarnation;
 
 use super::jobs::Id;
 use super::{Http, query};
+use crate::access::Caller;
 use crate::jobs::{Follower, Next};
 use crate::problem::Problem;
 
@@ -27,6 +28,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) =
 
 pub(super) async fn follow(
     State(http): State<Http>,
+    caller: Caller,
     Id(job): Id,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -35,22 +37,25 @@ pub(super) async fn follow(
     // A browser that comes again repeats the query, but knows better by now.
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let last = header.or(asked).unwrap_or_default();
-    let follower = http.jobs.follow(&Tenant::default(), &job, last.parse().ok()).await?;
+    let tenant = http.tenant_of(&caller, &job).await?;
+    let follower = http.jobs.follow(&tenant, &job, last.parse().ok()).await?;
     if follower.has_ended() && last == outcome_id(follower.incarnation()) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let events = Sse::new(events(http, follower)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let events = Sse::new(events(http, caller, follower)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([UNBUFFERED], events).into_response())
 }
 
-fn events(http: Http, follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
+/// Ends too where the caller would not be let in any more.
+fn events(http: Http, caller: Caller, follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
     let (stop, waiting) = (http.stop.cancelled_owned(), http.metrics.client_waits());
     let following = stream::unfold((Box::new(follower), waiting), async |(mut follower, waiting)| {
         let next = follower.next().await?;
         let event = event(&next, follower.incarnation());
         Some((Ok(event), (follower, waiting)))
     });
-    following.take_until(stop)
+    let ended = async move { caller.ended().await };
+    following.take_until(stop).take_until(Box::pin(ended))
 }
 
 fn event(next: &Next, incarnation: &Incarnation) -> Event {

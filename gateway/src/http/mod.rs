@@ -1,6 +1,7 @@
 //! The HTTP interface: what there is under which path. Handlers are one resource a file.
 //!
-//! Invariant: every answer that is an error is problem details, and no state about jobs is held here.
+//! Invariant: every answer that is an error is problem details, no state about jobs is held here, and nothing but health and
+//! metrics is reached by whoever was not let in.
 
 mod admin;
 mod batch;
@@ -8,10 +9,13 @@ mod body;
 mod events;
 mod guard;
 mod jobs;
+mod keys;
 mod letters;
 mod problem;
 mod query;
 mod queues;
+mod quota;
+mod routes;
 mod secrets;
 mod server;
 mod webhook_secrets;
@@ -22,22 +26,27 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use axum::routing::{get, post, put};
 use sluice_shared::config;
+use sluice_shared::domain::access::Scope::{Admin, Operate, Read, Submit};
+use sluice_shared::domain::id::Tenant;
 use sluice_shared::nats::Nats;
 use sluice_shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Access, Need};
 use crate::jobs::Jobs;
 use crate::letters::Letters;
 use crate::problem::Problem;
+pub use routes::Route;
+use routes::{Table, delete, get, post, put};
 
 /// What every handler has at hand.
 #[derive(Clone)]
 struct Http {
     jobs: Jobs,
+    access: Access,
     settings: Arc<config::Gateway>,
     metrics: Metrics,
     /// Ends what waits.
@@ -47,12 +56,13 @@ struct Http {
 }
 
 impl Http {
-    fn letters(&self) -> Letters {
-        Letters::new(self.jobs.effects().clone())
+    /// Those of this tenant, or of all.
+    fn letters(&self, of: Option<Tenant>) -> Letters {
+        Letters::new(self.jobs.effects().clone()).of(of)
     }
 }
 
-/// Answers on this listener until told to stop. Then long polls and event streams end at once, and what else is in
+/// Answers on this listener, to those whom `access` lets in, until told to stop. Then long polls and event streams end at once, and what else is in
 /// flight within `gateway.grace`.
 ///
 /// # Errors
@@ -60,15 +70,16 @@ impl Http {
 pub async fn serve(
     listener: TcpListener,
     jobs: Jobs,
+    access: Access,
     settings: &config::Gateway,
     metrics: Metrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let (grace, begun) = (settings.grace, TaskTracker::new());
-    let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone());
+    let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone(), access.clone());
     let settings = Arc::new(settings.clone());
-    let http = Http { jobs, settings, metrics, stop: stop.clone(), begun: begun.clone() };
-    server::run(listener, complete(api(http).merge(admin)), grace, begun, stop).await
+    let http = Http { jobs, access, settings, metrics, stop: stop.clone(), begun: begun.clone() };
+    server::run(listener, complete(table().guarded(&http).merge(admin)), grace, begun, stop).await
 }
 
 /// `/metrics`, `/healthz` and `/readyz` alone, for a role that serves nothing else.
@@ -81,34 +92,42 @@ pub async fn serve_admin(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    server::run(listener, complete(admin::routes(nats, metrics)), admin::GRACE, TaskTracker::new(), stop).await
+    let admin = admin::routes(nats, metrics, Access::open());
+    server::run(listener, complete(admin), admin::GRACE, TaskTracker::new(), stop).await
 }
 
-fn api(http: Http) -> Router {
-    Router::new()
-        .route("/v1/queues", get(queues::list))
-        .route("/v1/queues/{queue}", get(queues::get).patch(queues::adjust))
-        .route("/v1/queues/{queue}/pause", post(queues::pause))
-        .route("/v1/queues/{queue}/resume", post(queues::resume))
-        .route("/v1/queues/{queue}/purge", post(queues::purge))
-        .route("/v1/jobs", post(jobs::submit))
-        .route("/v1/jobs/batch", post(batch::submit))
-        .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::cancel))
-        .route("/v1/jobs/{id}/events", get(events::follow))
-        .route("/v1/jobs/{id}/retry", post(jobs::retry))
-        .route("/v1/jobs/{id}/webhooks/{number}/replay", post(jobs::replay))
-        .route("/v1/dead-letters", get(letters::list))
-        .route("/v1/dead-letters/redrive", post(letters::redrive_all))
-        .route("/v1/dead-letters/purge", post(letters::forget_all))
-        .route("/v1/dead-letters/{id}", get(letters::get).delete(letters::forget))
-        .route("/v1/dead-letters/{id}/redrive", post(letters::redrive))
-        .route("/v1/secrets", get(secrets::list))
-        .route("/v1/secrets/{name}", put(secrets::set).delete(secrets::forget))
-        .route(
-            "/v1/webhook-secrets",
-            get(webhook_secrets::get).put(webhook_secrets::set).delete(webhook_secrets::forget),
-        )
-        .with_state(http)
+/// All routes but those of health and metrics, each with what a caller needs for it.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    table().routes()
+}
+
+fn table() -> Table {
+    let gates = Need::operators(Operate); // tenants share them
+    let signing = get(Read, webhook_secrets::get).put(Operate, webhook_secrets::set);
+    let signing = signing.delete(Operate, webhook_secrets::forget);
+    Table::default()
+        .at("/v1/jobs", post(Submit, jobs::submit))
+        .at("/v1/jobs/batch", post(Submit, batch::submit))
+        .at("/v1/jobs/{id}", get(Read, jobs::get).delete(Submit, jobs::cancel))
+        .at("/v1/jobs/{id}/events", get(Read, events::follow))
+        .at("/v1/jobs/{id}/retry", post(Submit, jobs::retry))
+        .at("/v1/jobs/{id}/webhooks/{number}/replay", post(Submit, jobs::replay))
+        .at("/v1/queues", get(Read, queues::list))
+        .at("/v1/queues/{queue}", get(Read, queues::get).patch(gates, queues::adjust))
+        .at("/v1/queues/{queue}/pause", post(Operate, queues::pause))
+        .at("/v1/queues/{queue}/resume", post(Operate, queues::resume))
+        .at("/v1/queues/{queue}/purge", post(Operate, queues::purge))
+        .at("/v1/dead-letters", get(Read, letters::list))
+        .at("/v1/dead-letters/redrive", post(Operate, letters::redrive_all))
+        .at("/v1/dead-letters/purge", post(Operate, letters::forget_all))
+        .at("/v1/dead-letters/{id}", get(Read, letters::get).delete(Operate, letters::forget))
+        .at("/v1/dead-letters/{id}/redrive", post(Operate, letters::redrive))
+        .at("/v1/keys", get(Admin, keys::list).post(Admin, keys::create))
+        .at("/v1/keys/{id}", delete(Admin, keys::revoke))
+        .at("/v1/secrets", get(Read, secrets::list))
+        .at("/v1/secrets/{name}", put(Operate, secrets::set).delete(Operate, secrets::forget))
+        .at("/v1/webhook-secrets", signing)
 }
 
 /// With answers for what is not there and what goes wrong.
@@ -126,6 +145,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
     use super::*;
+    use axum::routing::get;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sluice_shared::domain::id::QueueName;
 
 use super::{Http, body, query};
+use crate::access::Caller;
 use crate::problem::Problem;
 use crate::queues::{MOST_PURGED, MOST_SHOWN, NoAdjustment, Page, Purged, QueueBody, QueueError, QueueList};
 use crate::queues::{Queues, read_adjustment};
@@ -31,8 +32,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 }
 
 impl Http {
-    fn queues(&self) -> Queues {
-        Queues::new(self.jobs.clone())
+    /// Those that this caller reaches.
+    fn queues(&self, caller: &Caller) -> Queues {
+        Queues::new(self.jobs.clone()).of(caller.tenant().cloned())
     }
 
     /// Goes on although the client may leave, so that a change is made whole.
@@ -44,52 +46,70 @@ impl Http {
     }
 }
 
-pub(super) async fn list(State(http): State<Http>, RawQuery(query): RawQuery) -> Result<Json<QueueList>, Problem> {
+pub(super) async fn list(
+    State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<QueueList>, Problem> {
     let [limit, cursor, tenant, destination] =
         query::among(["limit", "cursor", "tenant", "destination"], query.as_deref())?;
     let page = Page {
         limit: query::count("limit", limit.as_deref(), 1..=MOST_SHOWN)?.unwrap_or(SHOWN),
         after: query::parsed("cursor", cursor.as_deref())?,
-        tenant: query::parsed("tenant", tenant.as_deref())?,
+        tenant: caller.reach(query::parsed("tenant", tenant.as_deref())?)?,
         destination,
     };
-    Ok(Json(http.queues().list(&page).await))
+    Ok(Json(http.queues(&caller).list(&page).await))
 }
 
-pub(super) async fn get(State(http): State<Http>, Named(queue): Named) -> Result<Json<QueueBody>, Problem> {
-    Ok(Json(http.queues().get(&queue).await?))
+pub(super) async fn get(
+    State(http): State<Http>,
+    caller: Caller,
+    Named(queue): Named,
+) -> Result<Json<QueueBody>, Problem> {
+    Ok(Json(http.queues(&caller).get(&queue).await?))
 }
 
 pub(super) async fn adjust(
     State(http): State<Http>,
+    caller: Caller,
     Named(queue): Named,
     request: Request,
 ) -> Result<Json<QueueBody>, Problem> {
     let json = body::read(request, LARGEST).await?;
     let adjustment = read_adjustment(&json)?;
-    let queues = http.queues();
+    let queues = http.queues(&caller);
     http.changed(async move { queues.adjust(&queue, adjustment).await }).await
 }
 
-pub(super) async fn pause(State(http): State<Http>, Named(queue): Named) -> Result<Json<QueueBody>, Problem> {
-    let queues = http.queues();
+pub(super) async fn pause(
+    State(http): State<Http>,
+    caller: Caller,
+    Named(queue): Named,
+) -> Result<Json<QueueBody>, Problem> {
+    let queues = http.queues(&caller);
     http.changed(async move { queues.pause(&queue, true).await }).await
 }
 
-pub(super) async fn resume(State(http): State<Http>, Named(queue): Named) -> Result<Json<QueueBody>, Problem> {
-    let queues = http.queues();
+pub(super) async fn resume(
+    State(http): State<Http>,
+    caller: Caller,
+    Named(queue): Named,
+) -> Result<Json<QueueBody>, Problem> {
+    let queues = http.queues(&caller);
     http.changed(async move { queues.pause(&queue, false).await }).await
 }
 
 pub(super) async fn purge(
     State(http): State<Http>,
+    caller: Caller,
     Named(queue): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Purged>, Problem> {
     let [limit, cursor] = query::among(["limit", "cursor"], query.as_deref())?;
     let limit = query::count("limit", limit.as_deref(), 1..=MOST_PURGED)?.unwrap_or(MOST_PURGED);
     let after = query::parsed("cursor", cursor.as_deref())?.unwrap_or(0);
-    let queues = http.queues();
+    let queues = http.queues(&caller);
     http.changed(async move { queues.purge(&queue, after, limit).await }).await
 }
 

@@ -1,13 +1,14 @@
 //! `/v1/secrets` and `/v1/secrets/{name}`: secrets that a tenant's jobs name.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequestParts, Path, RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::named_secret::{NAME_RULE, Name};
 
+use super::jobs::tenant_for;
 use super::{Http, body};
+use crate::access::Caller;
 use crate::problem::Problem;
 use crate::secrets::{NoValue, SecretBody, SecretError, SecretList, Secrets, read};
 
@@ -33,23 +34,37 @@ impl Http {
     }
 }
 
-pub(super) async fn list(State(http): State<Http>) -> Result<Json<SecretList>, Problem> {
-    Ok(Json(http.secrets().list(&Tenant::default()).await?))
+pub(super) async fn list(
+    State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<SecretList>, Problem> {
+    let tenant = tenant_for(&caller, query.as_deref())?;
+    Ok(Json(http.secrets().list(&tenant).await?))
 }
 
 pub(super) async fn set(
     State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
     Named(name): Named,
     request: Request,
 ) -> Result<Json<SecretBody>, Problem> {
+    let tenant = tenant_for(&caller, query.as_deref())?;
     let json = body::read(request, LARGEST).await?;
     let (secrets, value) = (http.secrets(), read(&json)?);
-    Ok(Json(http.to_its_end(async move { secrets.set(&Tenant::default(), name, &value).await }).await??))
+    Ok(Json(http.to_its_end(async move { secrets.set(&tenant, name, &value).await }).await??))
 }
 
-pub(super) async fn forget(State(http): State<Http>, Named(name): Named) -> Result<StatusCode, Problem> {
+pub(super) async fn forget(
+    State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    Named(name): Named,
+) -> Result<StatusCode, Problem> {
+    let tenant = tenant_for(&caller, query.as_deref())?;
     let secrets = http.secrets();
-    http.to_its_end(async move { secrets.forget(&Tenant::default(), name).await }).await??;
+    http.to_its_end(async move { secrets.forget(&tenant, name).await }).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

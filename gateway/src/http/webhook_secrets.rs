@@ -1,11 +1,12 @@
 //! `/v1/webhook-secrets`: what a tenant's webhooks are signed with.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
-use sluice_shared::domain::id::Tenant;
 
+use super::jobs::tenant_for;
 use super::{Http, body};
+use crate::access::Caller;
 use crate::problem::Problem;
 use crate::webhook_secrets::{NoSecrets, Secrets, SecretsBody, read};
 
@@ -18,19 +19,35 @@ impl Http {
     }
 }
 
-pub(super) async fn get(State(http): State<Http>) -> Result<Json<SecretsBody>, Problem> {
-    Ok(Json(http.webhook_secrets().get(&Tenant::default()).await?))
+pub(super) async fn get(
+    State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<SecretsBody>, Problem> {
+    let tenant = tenant_for(&caller, query.as_deref())?;
+    Ok(Json(http.webhook_secrets().get(&tenant).await?))
 }
 
-pub(super) async fn set(State(http): State<Http>, request: Request) -> Result<Json<SecretsBody>, Problem> {
+pub(super) async fn set(
+    State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Json<SecretsBody>, Problem> {
+    let tenant = tenant_for(&caller, query.as_deref())?;
     let json = body::read(request, LARGEST).await?;
     let (secrets, given) = (http.webhook_secrets(), read(&json)?);
-    Ok(Json(http.to_its_end(async move { secrets.set(&Tenant::default(), &given).await }).await??))
+    Ok(Json(http.to_its_end(async move { secrets.set(&tenant, &given).await }).await??))
 }
 
-pub(super) async fn forget(State(http): State<Http>) -> Result<StatusCode, Problem> {
+pub(super) async fn forget(
+    State(http): State<Http>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    let tenant = tenant_for(&caller, query.as_deref())?;
     let secrets = http.webhook_secrets();
-    http.to_its_end(async move { secrets.forget(&Tenant::default()).await }).await??;
+    http.to_its_end(async move { secrets.forget(&tenant).await }).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

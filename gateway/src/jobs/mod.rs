@@ -25,6 +25,7 @@ use sluice_shared::effects::{CancelError, Cancelled, Effects, Receipt, RetryErro
 use sluice_shared::gate_settings::GateSettings;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Budget, OverQuota};
 pub use body::{BranchBody, BranchStatus, JobBody, LastBody, WebhookBody};
 pub use follow::{Follower, Next};
 pub use place::{NoPlace, Place};
@@ -37,6 +38,17 @@ pub use submit::{ReceiptBody, Refusal, counted};
 pub use timeline::Told;
 pub use waiting::{Reason, Waiting};
 pub use webhooks::WebhookStatus;
+
+/// Why a job does not run again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRetried {
+    /// The caller's quotas are used up.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
+    /// It cannot.
+    #[error(transparent)]
+    Retry(#[from] RetryError),
+}
 
 /// The operations. Cheap to clone.
 #[derive(Clone)]
@@ -97,6 +109,29 @@ impl Jobs {
     #[must_use]
     pub fn effects(&self) -> &Effects {
         &self.effects
+    }
+
+    /// Runs a failed job of this tenant again, under its key, for a caller who may submit only so much: it counts as a new one.
+    ///
+    /// # Errors
+    /// Where it has not failed, the caller's quotas are used up, or the broker does not answer.
+    pub async fn retry_within(
+        &self,
+        budget: Option<&Budget>,
+        tenant: &Tenant,
+        job: &JobId,
+    ) -> Result<Receipt, NotRetried> {
+        let spent = match budget {
+            Some(budget) => Some(budget.take(job).await?),
+            None => None,
+        };
+        let retried = self.retry(tenant, job).await;
+        if let (Some(spent), Err(error)) = (spent, &retried)
+            && !matches!(error, RetryError::Unknown)
+        {
+            spent.give_back(false).await;
+        }
+        Ok(retried?)
     }
 
     /// Runs a failed job of this tenant again, under its key.

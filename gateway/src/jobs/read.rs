@@ -81,6 +81,18 @@ impl Jobs {
         JobBody::new(job, record, &known, &webhooks, clock::now())
     }
 
+    /// Whose job it is, for those who reach the jobs of all tenants.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub async fn tenant_of(&self, job: &JobId) -> Result<Tenant, GetError> {
+        match self.effects().records().read(job).await? {
+            Found::Record(record, _) => Ok(record.tenant),
+            Found::Absent => Err(GetError::NotFound),
+            Found::Newer(_) | Found::Malformed(_) => Err(GetError::Unreadable),
+        }
+    }
+
     /// The record of a job of this tenant; a foreign one is not found.
     pub(super) async fn record(&self, tenant: &Tenant, job: &JobId) -> Result<Box<Record>, GetError> {
         match self.effects().records().read(job).await? {

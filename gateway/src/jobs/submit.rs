@@ -10,6 +10,7 @@ use sluice_shared::telemetry::traceparent::Traceparent;
 
 use super::Jobs;
 use super::status::Status;
+use crate::access::{Budget, OverQuota, Spent};
 
 /// Longest key, in characters.
 const LONGEST_KEY: usize = 512;
@@ -42,6 +43,9 @@ pub enum Refusal {
     /// The broker's storage is above the watermark.
     #[error("the broker's storage is nearly full, and kept for the jobs that were accepted: try again later")]
     StorageFull,
+    /// The caller's quotas are used up.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// It could not be stored.
     #[error(transparent)]
     NotTaken(#[from] SubmitError),
@@ -60,14 +64,35 @@ impl Jobs {
         key: Option<&str>,
         traceparent: Option<String>,
     ) -> Result<Receipt, Refusal> {
+        self.submit_within(None, tenant, json, key, traceparent).await
+    }
+
+    /// The same for a caller who may submit only so much: a job that is there already does not count.
+    ///
+    /// # Errors
+    /// As `submit`, and where the caller's quotas are used up.
+    pub async fn submit_within(
+        &self,
+        budget: Option<&Budget>,
+        tenant: &Tenant,
+        json: &[u8],
+        key: Option<&str>,
+        traceparent: Option<String>,
+    ) -> Result<Receipt, Refusal> {
+        budget.map_or(Ok(()), |budget| budget.takes_body(json.len()))?;
         let nats = self.effects().nats();
         let max_payload = u64::try_from(nats.max_payload()).unwrap_or(u64::MAX);
         let limits = Limits::new(max_payload, clock::now(), nats.prefix(), tenant).calling(&self.targets);
         let job = submission::read(json, &limits)?;
+        let given = key.is_some() || job.idempotent_key.is_some();
         let key = choose_key(key, job.idempotent_key.as_deref())?;
         if self.storage.is_full() && !self.is_known(tenant, &key).await {
             return Err(Refusal::StorageFull);
         }
+        let spent = match budget {
+            Some(budget) => self.spend(budget, tenant, &key, given).await?,
+            None => None,
+        };
         let traceparent = Some(trace(traceparent.as_deref()).to_string());
         let submission = Submission { tenant: tenant.clone(), key, job, traceparent };
         self.storage.takes(json.len());
@@ -75,7 +100,25 @@ impl Jobs {
         if matches!(submitted, Err(SubmitError::NoRoom)) {
             self.storage.found_no_room();
         }
+        if let Some(spent) = spent {
+            settle(spent, &submitted).await;
+        }
         Ok(submitted?)
+    }
+
+    /// Counts a job against its caller's quotas, unless it is there already, which only one whose key was given can be.
+    async fn spend(
+        &self,
+        budget: &Budget,
+        tenant: &Tenant,
+        key: &str,
+        given: bool,
+    ) -> Result<Option<Spent>, OverQuota> {
+        match budget.take(&JobId::derive(tenant, key)).await {
+            Ok(spent) => Ok(Some(spent)),
+            Err(_) if given && budget.may_look() && self.is_known(tenant, key).await => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the key names a job: its repeat takes no room.
@@ -95,6 +138,21 @@ impl From<&Receipt> for ReceiptBody {
     }
 }
 
+/// A job that was counted and is not new, or not stored, is not counted after all. One that may be stored is.
+async fn settle(spent: Spent, submitted: &Result<Receipt, SubmitError>) {
+    match submitted {
+        Ok(receipt) if receipt.duplicate => spent.give_back(receipt.record.outcome.is_none()).await,
+        Ok(_) | Err(SubmitError::Unknown { .. }) => {}
+        Err(
+            SubmitError::Conflict { .. }
+            | SubmitError::TooLarge
+            | SubmitError::BodyTooLarge { .. }
+            | SubmitError::NoRoom
+            | SubmitError::Refused(_),
+        ) => spent.give_back(false).await,
+    }
+}
+
 /// What became of a submission, for the counts.
 #[must_use]
 pub fn counted(submitted: &Result<Receipt, Refusal>) -> Submitted {
@@ -102,14 +160,17 @@ pub fn counted(submitted: &Result<Receipt, Refusal>) -> Submitted {
         Ok(receipt) if receipt.duplicate => Submitted::Duplicate,
         Ok(_) => Submitted::Accepted,
         Err(Refusal::NotTaken(SubmitError::Conflict { .. })) => Submitted::Conflict,
+        Err(Refusal::OverQuota(OverQuota::Exceeded(_))) => Submitted::OverQuota,
         Err(
             Refusal::StorageFull
+            | Refusal::OverQuota(OverQuota::Unavailable)
             | Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. } | SubmitError::Refused(_)),
         ) => Submitted::Unavailable,
         Err(
             Refusal::Invalid(_)
             | Refusal::InvalidKey
             | Refusal::TwoKeys
+            | Refusal::OverQuota(OverQuota::TooLarge(_))
             | Refusal::NotTaken(SubmitError::TooLarge | SubmitError::BodyTooLarge { .. }),
         ) => Submitted::Refused,
     }

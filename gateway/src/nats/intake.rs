@@ -212,7 +212,9 @@ fn is_final(refusal: &Refusal, tries: u64) -> bool {
         Refusal::NotTaken(SubmitError::Conflict { .. } | SubmitError::TooLarge | SubmitError::BodyTooLarge { .. }) => {
             true
         }
-        Refusal::StorageFull | Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
+        Refusal::StorageFull
+        | Refusal::OverQuota(_)
+        | Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
         // A record of a newer version, a broker that is being changed: this may pass.
         Refusal::NotTaken(SubmitError::Refused(_)) => tries >= PATIENCE,
     }

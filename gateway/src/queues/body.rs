@@ -75,8 +75,9 @@ pub struct GateBody {
     pub burst: Limit<u32>,
     /// Calls in flight, over all workers.
     pub concurrency: Limit<u32>,
-    /// Calls that are in flight, of all queues of this gate.
-    pub in_flight: u32,
+    /// Calls that are in flight, of all queues of this gate; absent for a tenant, who does not see others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
     /// Whether calls are let through.
     pub open: bool,
     /// Until when it is closed, milliseconds since the epoch.
@@ -208,7 +209,7 @@ impl GateBody {
             rate: Limit { value: limits.interval.per_second(), source: sources.rate },
             burst: Limit { value: limits.burst, source: sources.burst },
             concurrency: Limit { value: limits.concurrency, source: sources.concurrency },
-            in_flight: in_flight(state, now),
+            in_flight: Some(in_flight(state, now)),
             open: closed.is_none(),
             closed_until: closed.map(Nanos::to_millis),
             circuit: state.circuit.map(|circuit| CircuitBody::of(circuit, now)),
@@ -226,6 +227,13 @@ impl CircuitBody {
             until: circuit.until.to_millis(),
             status: circuit.status,
         }
+    }
+}
+
+impl GateBody {
+    /// The same without what it shows of other tenants.
+    pub(super) fn without_others(self) -> Self {
+        Self { in_flight: None, ..self }
     }
 }
 

@@ -10,6 +10,8 @@ mod limits;
 mod purge;
 mod read;
 
+use sluice_shared::domain::id::Tenant;
+
 use crate::jobs::Jobs;
 
 pub use body::{Depth, GateBody, LearnedBody, Limit, OperatorBody, QueueBody, QueueList, QueueState};
@@ -22,12 +24,21 @@ pub use read::{MOST_SHOWN, Page};
 #[derive(Clone)]
 pub struct Queues {
     jobs: Jobs,
+    /// Whose queues there are; those of all tenants where absent.
+    of: Option<Tenant>,
 }
 
 impl Queues {
     /// The operations through what jobs are acted on with.
     #[must_use]
     pub fn new(jobs: Jobs) -> Self {
-        Self { jobs }
+        Self { jobs, of: None }
+    }
+
+    /// The same where there are no queues but those of this tenant, if one is given. What a gate shows of others, how many
+    /// calls they have in flight, is left out.
+    #[must_use]
+    pub fn of(self, tenant: Option<Tenant>) -> Self {
+        Self { of: tenant, ..self }
     }
 }

@@ -49,7 +49,8 @@ impl Queues {
     /// A page of queues, by name.
     pub async fn list(&self, page: &Page) -> QueueList {
         let limit = page.limit.clamp(1, MOST_SHOWN);
-        let mut found = self.jobs.effects().queues().first(limit + 1, |name, entry| page.has(name, entry));
+        let mut found =
+            self.jobs.effects().queues().first(limit + 1, |name, entry| self.has(entry) && page.has(name, entry));
         let more = found.len() > limit;
         found.truncate(limit);
         let cursor = found.last().filter(|_| more).map(|(name, _)| name.to_string());
@@ -76,11 +77,16 @@ impl Queues {
 
     pub(super) async fn entry(&self, name: &QueueName) -> Result<QueueEntry, QueueError> {
         match self.jobs.effects().queues().bucket().get(name.as_str()).await {
-            Ok(entry) => entry.map(|entry| entry.value).ok_or(QueueError::NotFound),
+            Ok(entry) => entry.map(|entry| entry.value).filter(|entry| self.has(entry)).ok_or(QueueError::NotFound),
             // An entry of another kind is no queue, as for those who watch.
             Err(BucketError::Unreadable { .. }) => Err(QueueError::NotFound),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether it is one of those that there are.
+    fn has(&self, entry: &QueueEntry) -> bool {
+        self.of.as_ref().is_none_or(|tenant| *tenant == entry.tenant)
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -117,7 +123,8 @@ impl Queues {
     async fn gate(&self, name: &GateName, entry: &QueueEntry) -> Result<GateBody, BucketError> {
         let state = self.gates().get(name.as_str()).await?.map(|there| there.value);
         let state = state.unwrap_or_else(|| fresh(name, entry));
-        Ok(GateBody::new(name, self.jobs.gates().limits(&entry.destination), &state, clock::nanos()))
+        let shown = GateBody::new(name, self.jobs.gates().limits(&entry.destination), &state, clock::nanos());
+        Ok(if self.of.is_some() { shown.without_others() } else { shown })
     }
 }
 

@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use check::Faults;
 pub use presets::{PRESETS, Preset};
 pub use sections::{
-    ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry, Secrets,
-    Topology, Worker,
+    Auth, ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry,
+    Secrets, Topology, Worker,
 };
 pub use targets::Targets;
 pub use units::{Bytes, StatusRange};

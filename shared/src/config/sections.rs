@@ -88,6 +88,8 @@ impl TryFrom<String> for ConsumerStorage {
 pub struct Gateway {
     /// Where HTTP is served.
     pub listen: SocketAddr,
+    /// Who is let in over HTTP.
+    pub auth: Auth,
     /// The longest that a request for a job may wait for its end.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
@@ -102,6 +104,39 @@ pub struct Gateway {
     /// How long requests in flight may take to end at a stop.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
+}
+
+/// Who is let in over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Auth {
+    /// Whoever has an API key.
+    Keys,
+    /// Everybody: on loopback only.
+    Open,
+}
+
+impl Auth {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Open => "open",
+        }
+    }
+}
+
+impl TryFrom<String> for Auth {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        match written.as_str() {
+            "keys" => Ok(Self::Keys),
+            "open" => Ok(Self::Open),
+            _ => Err(format!("`{written}` is not allowed: write \"keys\" or \"open\"")),
+        }
+    }
 }
 
 /// The worker.

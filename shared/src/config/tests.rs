@@ -136,6 +136,13 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_gateway_asks_for_keys_unless_it_is_told_otherwise() {
+    assert_eq!(Config::default().gateway.auth, Auth::Keys);
+    assert_eq!(with(&[("SLUICE_GATEWAY__AUTH", "open")]).unwrap().gateway.auth, Auth::Open);
+    assert!(refusal("[gateway]\nauth = \"none\"\n").contains("write \"keys\" or \"open\""));
+}
+
+#[test]
 fn an_unknown_key_is_named() {
     assert!(refusal("[worker]\nslotz = 7\n").contains("slotz"));
     assert!(refusal("[workers]\nslots = 7\n").contains("workers"));

@@ -8,6 +8,14 @@ use serde::{Deserialize, Deserializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
+impl Bytes {
+    /// A size as it is written; `None` where it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_size(text).map(Self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -18,7 +26,7 @@ impl<'de> Deserialize<'de> for Bytes {
         }
         match Written::deserialize(d)? {
             Written::Number(bytes) => Ok(Self(bytes)),
-            Written::Text(text) => parse_size(&text).map(Self).ok_or_else(|| {
+            Written::Text(text) => Self::parse(&text).ok_or_else(|| {
                 serde::de::Error::custom(format!("`{text}` is no size: write 65536, \"64 KiB\" or \"1 MiB\""))
             }),
         }

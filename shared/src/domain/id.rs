@@ -90,6 +90,11 @@ name!(
     GateName, "a gate", 80
 );
 
+name!(
+    /// An API key, by the part of it that is no secret.
+    KeyId, "the id of a key", 32
+);
+
 impl Default for Tenant {
     fn default() -> Self {
         Self("default".into())
@@ -116,6 +121,14 @@ impl JobId {
     pub fn spread(&self) -> u64 {
         let hash = Sha256::digest(self.0.as_bytes());
         hash.iter().take(8).fold(0, |n, byte| n << 8 | u64::from(*byte))
+    }
+}
+
+impl KeyId {
+    /// A name from 80 random bits; has no `_`, which separates it from the secret.
+    #[must_use]
+    pub fn from_random(bits: [u8; 10]) -> Self {
+        Self(BASE32.encode(&bits).into())
     }
 }
 

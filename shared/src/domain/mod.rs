@@ -1,5 +1,6 @@
 //! The pure core: what a job is, how its race goes on, when a gate lets a call through. No async, no clock, no I/O, no randomness.
 
+pub mod access;
 pub mod classify;
 mod cut;
 pub mod decide;

@@ -126,9 +126,17 @@ impl<T> Bucket<T> {
     /// # Errors
     /// Where the broker refuses.
     pub async fn remove(&self, key: &str, revision: u64) -> Result<Written, BucketError> {
+        self.remove_told_for(key, revision, MARKER_TTL).await
+    }
+
+    /// The same, told for so long: where many are removed, what tells of it must not pile up.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn remove_told_for(&self, key: &str, revision: u64, told: Duration) -> Result<Written, BucketError> {
         let mut headers = expecting(revision);
         headers.insert("KV-Operation", "DEL");
-        headers.insert(TTL, format!("{}s", MARKER_TTL.as_secs()));
+        headers.insert(TTL, format!("{}s", told.as_secs().max(1)));
         self.write(key, Bytes::new(), headers).await
     }
 }

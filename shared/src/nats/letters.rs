@@ -7,6 +7,7 @@ use super::dead::{AT, DeadKind, REASON};
 use super::read::ReadError;
 use super::{Nats, broker_error};
 use crate::clock::Millis;
+use crate::domain::id::Tenant;
 
 /// A dead letter.
 #[derive(Clone, Debug)]
@@ -33,14 +34,21 @@ pub struct Letter {
 pub struct NotForgotten(String);
 
 impl Nats {
-    /// At most `most` dead letters of one kind, or of all, at or after a place; fewer mean that there are no more. What has no
+    /// At most `most` dead letters of one kind, or of all, of one tenant, or of all, at or after a place; fewer mean that there are no more. What has no
     /// name of a letter is passed over. It reads whatever replica answers.
     ///
     /// # Errors
     /// Where the broker does not answer or refuses.
-    pub async fn letters(&self, kind: Option<DeadKind>, mut from: u64, most: usize) -> Result<Vec<Letter>, ReadError> {
+    pub async fn letters(
+        &self,
+        kind: Option<DeadKind>,
+        tenant: Option<&Tenant>,
+        mut from: u64,
+        most: usize,
+    ) -> Result<Vec<Letter>, ReadError> {
         let (stream, mut letters) = (self.topology().dead_stream(), Vec::new());
-        let filter = self.topology().dead(kind.map_or("*", DeadKind::as_str), "*", ">");
+        let (kind, tenant) = (kind.map_or("*", DeadKind::as_str), tenant.map_or("*", Tenant::as_str));
+        let filter = self.topology().dead(kind, tenant, ">");
         while letters.len() < most {
             // A broker that ends its answer early has more.
             let shown = self.shown(&stream, &filter, from, most - letters.len()).await?;

@@ -18,6 +18,7 @@ pub mod pull;
 pub mod read;
 pub mod records;
 mod time;
+pub mod watched;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -25,8 +25,27 @@ pub enum Submitted {
     Conflict,
     /// It is not a job that can be run.
     Refused,
+    /// A quota of the key that it came with is used up.
+    OverQuota,
     /// The broker was not there, or is too full.
     Unavailable,
+}
+
+/// Why a request was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// It had no key.
+    NoKey,
+    /// Its key is none, is not known or was revoked.
+    UnknownKey,
+    /// Its key has expired.
+    ExpiredKey,
+    /// Its key does not allow it.
+    NotAllowed,
+    /// It came to an open gateway from a page of the web.
+    NotLocal,
+    /// The gateway did not know the keys yet.
+    NotLoaded,
 }
 
 /// What became of one post of a webhook.
@@ -94,14 +113,32 @@ impl Label for Via {
 
 impl Label for Submitted {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Accepted, Self::Duplicate, Self::Conflict, Self::Refused, Self::Unavailable];
+    const ALL: &'static [Self] =
+        &[Self::Accepted, Self::Duplicate, Self::Conflict, Self::Refused, Self::OverQuota, Self::Unavailable];
     fn value(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
             Self::Conflict => "conflict",
             Self::Refused => "refused",
+            Self::OverQuota => "over_quota",
             Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Label for Denial {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] =
+        &[Self::NoKey, Self::UnknownKey, Self::ExpiredKey, Self::NotAllowed, Self::NotLocal, Self::NotLoaded];
+    fn value(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::UnknownKey => "unknown_key",
+            Self::ExpiredKey => "expired_key",
+            Self::NotAllowed => "not_allowed",
+            Self::NotLocal => "not_local",
+            Self::NotLoaded => "not_loaded",
         }
     }
 }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::labels::{Healed, Label, Operation, Submitted, Via, Webhook};
+use super::labels::{Denial, Healed, Label, Operation, Submitted, Via, Webhook};
 use crate::domain::outcome::{Class, Status};
 use crate::nats::dead::DeadKind;
 
@@ -37,6 +37,7 @@ pub struct Metrics(Arc<Counts>);
 struct Counts {
     registry: Registry,
     submitted: Family<Two, Counter>,
+    denied: Family<One, Counter>,
     attempts: Family<One, Counter>,
     attempt_seconds: Timed,
     in_flight: Gauge,
@@ -74,6 +75,7 @@ impl Metrics {
         let to = &mut registry;
         let counts = Counts {
             submitted: submissions(to),
+            denied: by::<Denial>(to, "requests_denied", "Requests over HTTP that were not let in"),
             attempts: by::<Class>(to, "attempts", "Calls that destinations answered or failed to answer"),
             attempt_seconds: timed::<Class>(to, "attempt_duration", "From send to the end of the answer", || {
                 Histogram::new(CALL_SECONDS)
@@ -124,6 +126,11 @@ impl Metrics {
     /// Counts a submission.
     pub fn submitted(&self, via: Via, outcome: Submitted) {
         self.0.submitted.get_or_create(&pair(via, outcome)).inc();
+    }
+
+    /// Counts a request over HTTP that was not let in.
+    pub fn denied(&self, why: Denial) {
+        self.0.denied.get_or_create(&label(why)).inc();
     }
 
     /// Counts a call as being on the wire until what is returned is dropped.

@@ -20,6 +20,7 @@ fn every_count_is_there_from_the_start() {
 fn what_is_counted_is_shown_under_its_labels() {
     let metrics = Metrics::new();
     metrics.submitted(Via::Http, Submitted::Duplicate);
+    metrics.denied(Denial::NoKey);
     metrics.attempted(Class::Limited, Duration::from_millis(20));
     metrics.settled(Status::Failed, Duration::from_secs(2));
     metrics.dropped();
@@ -32,6 +33,7 @@ fn what_is_counted_is_shown_under_its_labels() {
     metrics.nats_request(Operation::Swap, Duration::from_micros(300), 2);
     for line in [
         "sluice_jobs_submitted_total{via=\"http\",outcome=\"duplicate\"} 1",
+        "sluice_requests_denied_total{reason=\"no_key\"} 1",
         "sluice_attempts_total{answer=\"limited\"} 1",
         "sluice_attempt_duration_seconds_bucket{le=\"0.025\",answer=\"limited\"} 1",
         "sluice_jobs_settled_total{status=\"failed\"} 1",

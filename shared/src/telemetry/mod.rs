@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
-pub use labels::{Healed, Operation, Submitted, Via, Webhook};
+pub use labels::{Denial, Healed, Operation, Submitted, Via, Webhook};
 pub use metrics::{InFlight, Metrics};
 
 use crate::config::{Log, LogFormat};

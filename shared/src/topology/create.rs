@@ -103,14 +103,7 @@ impl Topology {
         for number in 0..self.settings().record_buckets {
             self.make(nats, self.bucket(&self.records_bucket(number))).await?;
         }
-        for bucket in [
-            self.bodies_bucket(),
-            self.gates_bucket(),
-            self.deliveries_bucket(),
-            self.webhook_secrets_bucket(),
-            self.secrets_bucket(),
-            self.sweep_bucket(),
-        ] {
+        for bucket in self.other_buckets() {
             self.make(nats, self.bucket(&bucket)).await?;
         }
         for shard in 0..self.settings().shards {

@@ -141,6 +141,40 @@ impl Topology {
         format!("{}_sweep", self.prefix())
     }
 
+    /// The bucket of API keys.
+    #[must_use]
+    pub fn keys_bucket(&self) -> String {
+        format!("{}_keys", self.prefix())
+    }
+
+    /// The bucket of what was submitted with each key.
+    #[must_use]
+    pub fn meters_bucket(&self) -> String {
+        format!("{}_meters", self.prefix())
+    }
+
+    /// The bucket of jobs that are open for keys which may have only so many.
+    #[must_use]
+    pub fn open_bucket(&self) -> String {
+        format!("{}_open", self.prefix())
+    }
+
+    /// All buckets but those of records and that of queues.
+    #[must_use]
+    pub fn other_buckets(&self) -> [String; 9] {
+        [
+            self.bodies_bucket(),
+            self.gates_bucket(),
+            self.deliveries_bucket(),
+            self.webhook_secrets_bucket(),
+            self.secrets_bucket(),
+            self.sweep_bucket(),
+            self.keys_bucket(),
+            self.meters_bucket(),
+            self.open_bucket(),
+        ]
+    }
+
     // ---- other streams
 
     /// The stream of outcomes on their way to the delivery service.

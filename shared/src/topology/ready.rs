@@ -21,16 +21,8 @@ impl Topology {
 
     fn needed(&self) -> Vec<String> {
         let records = (0..self.settings().record_buckets).map(|number| self.records_bucket(number));
-        let others = [
-            self.queues_bucket(),
-            self.bodies_bucket(),
-            self.gates_bucket(),
-            self.deliveries_bucket(),
-            self.webhook_secrets_bucket(),
-            self.secrets_bucket(),
-            self.sweep_bucket(),
-        ];
-        let buckets = records.chain(others).map(|bucket| Self::stream_of(&bucket));
+        let buckets =
+            records.chain([self.queues_bucket()]).chain(self.other_buckets()).map(|bucket| Self::stream_of(&bucket));
         let jobs = (0..self.settings().shards).map(|shard| self.jobs_stream(shard));
         let streams = [self.results_stream(), self.deliveries_stream(), self.dead_stream(), self.submit_stream()];
         buckets.chain(jobs).chain(streams).collect()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+use sluice_gateway::access::Access;
 use sluice_gateway::jobs::{Jobs, Room};
 use sluice_shared::config::Config;
 use sluice_shared::domain::id::JobId;
@@ -78,10 +79,9 @@ impl Gateway {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, settings) = (CancellationToken::new(), Config::from_toml(settings).unwrap().gateway);
         let (jobs, until) = (jobs(&stop), stop.clone());
-        let serving =
-            tokio::spawn(
-                async move { sluice_gateway::http::serve(listener, jobs, &settings, Metrics::new(), until).await },
-            );
+        let serving = tokio::spawn(async move {
+            sluice_gateway::http::serve(listener, jobs, Access::open(), &settings, Metrics::new(), until).await
+        });
         Self { client: Client::new(), base, stop, serving }
     }
 

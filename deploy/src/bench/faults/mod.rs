@@ -36,6 +36,7 @@ const SHOWN: usize = 3;
 /// Destinations on this machine that hold nothing up, and retries that come soon; all else as it is without a configuration.
 const CONFIGURATION: &str = r#"
 targets.allow_networks = ["127.0.0.0/8", "::1/128"]
+gateway.auth = "open"
 gate.rate = 5000.0
 gate.burst = 100
 gate.concurrency = 256
