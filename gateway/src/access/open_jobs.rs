@@ -4,21 +4,21 @@
 //! ended, or there is none: the gateway that made it hears of the end, and all gateways look at each entry's record in turn, so
 //! that whatever was missed, by whomever, is found. The record decides, so the count cannot leak. The order of the entries decides
 //! who is over a quota, so it is exact over any number of gateways; at the edge somebody may be refused for another who is
-//! refused too.
+//! refused too, and a job that comes to two gateways in the same moment may be let in by one and not counted by the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use sluice_shared::clock;
+use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::access::{Open, OpenJob, OpenName, Place};
 use sluice_shared::domain::id::{JobId, KeyId};
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::bucket::{Bucket, Change, Written};
 use sluice_shared::nats::records::{Found, Records};
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long after a look at some entries the next are looked at; sooner where a key has no room.
@@ -79,39 +79,59 @@ impl OpenJobs {
             return Err(NotOpened::Unavailable);
         }
         let (name, at) = (OpenName { key: key.clone(), job: job.clone() }, clock::now());
-        {
-            let mut open = self.seen();
-            if open.get(&name).is_some() {
-                return Ok(false);
-            }
-            if open.count(key) >= most {
-                self.seen.full.notify_one();
-                return Err(NotOpened::Full);
-            }
-            open.put(name.clone(), Place { revision: 0, at, ours: true });
+        if let Some(revision) = self.written(&name).await? {
+            return if self.seen().is_within(key, most, revision) { Ok(false) } else { Err(NotOpened::Full) };
         }
+        if !self.seen().begin(&name, most, at) {
+            self.seen.full.notify_one();
+            return Err(NotOpened::Full);
+        }
+        match self.write(&name, at).await {
+            Some(revision) => self.admit(&name, most, revision).await,
+            None => {
+                // What may have been stored all the same is left behind, and found as such.
+                self.seen().remove(&name);
+                Err(NotOpened::Unavailable)
+            }
+        }
+    }
+
+    /// The revision of an entry, where there is one; one that is being written for the same job is waited for.
+    async fn written(&self, name: &OpenName) -> Result<Option<u64>, NotOpened> {
+        let until = Instant::now() + HEARD_WITHIN;
+        while Instant::now() < until {
+            match self.seen().get(name).map(|place| place.revision) {
+                None => return Ok(None),
+                Some(0) => {}
+                Some(revision) => return Ok(Some(revision)),
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        Err(NotOpened::Unavailable)
+    }
+
+    /// Makes an entry; its revision, unless the broker does not answer.
+    async fn write(&self, name: &OpenName, at: Millis) -> Option<u64> {
         for again in 0..TRIES {
             match self.bucket.create(&name.to_string(), &OpenJob { at }).await {
                 Ok(Written::At(revision)) => {
                     self.seen().put(name.clone(), Place { revision, at, ours: true });
-                    return self.admit(&name, most, revision).await;
+                    return Some(revision);
                 }
                 // An earlier try has made it, or somebody who submits the same job at the same moment.
                 Ok(Written::Changed) => {
                     if let Ok(Some(there)) = self.bucket.get(&name.to_string()).await {
-                        return self.admit(&name, most, there.revision).await;
+                        return Some(there.revision);
                     }
                 }
                 Ok(Written::Unknown) => sleep(Duration::from_millis(20 << again)).await,
                 Err(error) => {
                     tracing::warn!(%error, "an open job cannot be counted at the moment");
-                    break;
+                    return None;
                 }
             }
         }
-        // What may have been stored all the same is left behind, and found as such.
-        self.seen().remove(&name);
-        Err(NotOpened::Unavailable)
+        None
     }
 
     /// Whether an entry that was just made is among the first `most` of its key. The bucket puts the entries of all gateways in

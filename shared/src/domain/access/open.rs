@@ -61,6 +61,15 @@ impl Open {
         self.counts.get(key).copied().unwrap_or_default()
     }
 
+    /// Begins an entry that is about to be written, unless its key has as many as it may; whether it has begun.
+    pub fn begin(&mut self, name: &OpenName, most: u32, at: Millis) -> bool {
+        let room = self.count(&name.key) < most;
+        if room {
+            self.put(name.clone(), Place { revision: 0, at, ours: true });
+        }
+        room
+    }
+
     /// Whether an entry of this revision is among the first `most` that are open for a key. Those that are being written come
     /// later.
     #[must_use]
@@ -186,6 +195,13 @@ mod tests {
         assert_eq!(open.of(&"2".parse().unwrap()).map(|(key, _)| key).collect::<Vec<_>>(), [&b]);
         open.remove(&name("a", "1"));
         assert!(open.counts.len() == 1 && open.jobs.len() == 1);
+    }
+
+    #[test]
+    fn no_more_are_begun_than_there_is_room_for() {
+        let (mut open, names) = (Open::default(), ["1", "2", "3"].map(|job| name("a", job)));
+        let begun: Vec<bool> = names.iter().map(|name| open.begin(name, 2, Millis(1))).collect();
+        assert_eq!((begun, open.get(&names[1])), (vec![true, true, false], Some(place(0, true))));
     }
 
     #[test]
