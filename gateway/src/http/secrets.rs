@@ -85,6 +85,7 @@ impl From<SecretError> for Problem {
     fn from(error: SecretError) -> Self {
         match error {
             SecretError::NoKey => Self::new(StatusCode::CONFLICT, "nothing_sealed", error.to_string()),
+            SecretError::TooMany => Self::new(StatusCode::CONFLICT, "too_many_secrets", error.to_string()),
             SecretError::Secrets(error) => error.into(),
         }
     }

@@ -15,6 +15,9 @@ use crate::webhook_secrets::SecretsError;
 
 pub use read::{NoValue, read};
 
+/// Secrets of one tenant at most: every worker has all of them in memory.
+pub const MOST: usize = 1_000;
+
 /// A secret as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SecretBody {
@@ -37,6 +40,9 @@ pub enum SecretError {
     /// There is no key to seal it with.
     #[error("no secrets are kept without a key to seal them with: whoever runs this sets secrets.key")]
     NoKey,
+    /// There are as many as there may be.
+    #[error("a tenant has at most {MOST} secrets: delete one first")]
+    TooMany,
     /// As with all secrets.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -81,6 +87,11 @@ impl Secrets {
             return Err(SecretError::NoKey);
         }
         let (key, set_at) = (SecretName { tenant: tenant.clone(), name }, clock::now());
+        // Two that are set at once may both be the last that there is room for, which does no harm.
+        let there = self.store.list(|known| known.tenant == *tenant).await?;
+        if there.len() >= MOST && !there.iter().any(|(known, _)| *known == key) {
+            return Err(SecretError::TooMany);
+        }
         self.store.set(&key, value, set_at).await?;
         tracing::info!(%tenant, name = %key.name, "a secret was set");
         Ok(SecretBody { name: key.name.to_string(), set_at })

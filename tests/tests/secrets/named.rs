@@ -1,10 +1,18 @@
 //! Secrets that jobs name: filled in where they are sent, and nowhere else.
 
+use futures_util::StreamExt as _;
 use http::Method;
 use serde_json::{Value, json};
+use sluice_gateway::secrets::MOST;
+use sluice_shared::clock;
+use sluice_shared::domain::id::Tenant;
+use sluice_shared::domain::named_secret::{Name, SecretValue};
+use sluice_shared::seal::{Seal, SealKey};
+use sluice_shared::secrets::{SecretName, SecretsStore};
 use sluice_tests::client::{Answer, Client};
-use sluice_tests::configuration::Configuration;
+use sluice_tests::configuration::{Configuration, KEY};
 use sluice_tests::scene::Scene;
+use sluice_tests::system::Setup;
 use sluice_tests::{DEADLINE, eventually};
 
 pub(crate) async fn put(client: &Client, name: &str, body: &Value) -> Answer {
@@ -127,4 +135,28 @@ async fn what_is_no_secret_is_refused_and_without_a_key_none_is_kept() {
     let refused = put(&scene.client, "a", &json!({"value": "canary"})).await;
     assert_eq!((refused.status, &refused.body["code"]), (409, &json!("nothing_sealed")));
     assert!(scene.system.broker.everything().await.iter().all(|message| !message.contains("canary")));
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_secrets_at_most_and_can_still_change_and_delete_them() {
+    let setup = Setup { workers: 0, deliveries: 0, ..Configuration::default().into() };
+    let scene = Scene::with(setup).await;
+    let store = SecretsStore::<SecretName>::new(
+        &scene.system.broker.connect().await,
+        &Seal::new(SealKey::parse(KEY).unwrap(), None),
+    );
+    let value = SecretValue::parse("v").unwrap();
+    let all = (0..MOST).map(|number| {
+        let key = SecretName { tenant: Tenant::default(), name: Name::parse(&format!("n{number}")).unwrap() };
+        let (store, value) = (&store, &value);
+        async move { store.set(&key, value, clock::now()).await }
+    });
+    let written: Vec<_> = futures_util::stream::iter(all).buffer_unordered(32).collect().await;
+    assert!(written.iter().all(Result::is_ok));
+    let refused = put(&scene.client, "more", &json!({"value": "v"})).await;
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("too_many_secrets")));
+    assert_eq!(put(&scene.client, "n7", &json!({"value": "v"})).await.status, 200);
+    assert_eq!(scene.client.send(Method::DELETE, "/v1/secrets/n8", &[], None).await.status, 204);
+    assert_eq!(put(&scene.client, "more", &json!({"value": "v"})).await.status, 200);
+    assert_eq!(names(&scene.client).await.len(), MOST);
 }
