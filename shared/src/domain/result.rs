@@ -1,5 +1,7 @@
 //! The message that carries an outcome to the delivery service: all that delivery needs, so that it reads nothing else.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchId, Incarnation, JobId, Tenant, Token};
@@ -8,6 +10,9 @@ use super::outcome::{BranchAnswer, Outcome, Reason, Status};
 use super::record::Record;
 use super::submission::Salvage;
 use crate::clock::Millis;
+
+/// A result that is stored later than this after its job has ended is late.
+const LATE: Duration = Duration::from_secs(5);
 
 /// An outcome on its way to those who wait for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,6 +141,14 @@ impl JobResult {
     #[must_use]
     pub fn life(&self) -> String {
         format!("{}.{}", self.job, self.incarnation)
+    }
+
+    /// Whether it was stored so long after the job had ended that it may be a copy: one that was on its way for long, stored
+    /// after the broker has forgotten the id of the first. Results are published within milliseconds; to take one that was
+    /// held up for a copy costs a read.
+    #[must_use]
+    pub fn is_late(&self, stored: Millis) -> bool {
+        stored.since(self.outcome.at) > LATE
     }
 
     /// The id of a webhook's event, the same each time it is posted: `<job>.<incarnation>.<n>`.

@@ -74,7 +74,11 @@ impl Node {
         }
         let since = self.world.broker.borrow().results_since;
         let is_first = message.delivered == 1 && message.stored > since.after(CLOCKS_DIFFER);
-        let known = if !is_first || again { self.recall(&result).await } else { Ok(nothing(&result)) };
+        let known = if !is_first || again || result.is_late(message.stored) {
+            self.recall(&result).await
+        } else {
+            Ok(nothing(&result))
+        };
         if again && known.as_ref().is_ok_and(|known| known.state.webhooks.iter().any(is_delivered)) {
             self.world.checks.borrow_mut().met(Sight::CopyRecognised);
         }

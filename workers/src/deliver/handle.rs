@@ -131,7 +131,8 @@ impl Handler {
         if let Some(submitted) = Box::pin(self.effects.submit_result_follow_up(&result)).await? {
             self.metrics.submitted(Via::FollowUp, submitted);
         }
-        let known = if may_be_known(message) { self.memory.read(&result).await? } else { Known::nothing(&result) };
+        let known =
+            if may_be_known(message, &result) { self.memory.read(&result).await? } else { Known::nothing(&result) };
         self.deliver(&Hand::of_result(result), known).await
     }
 

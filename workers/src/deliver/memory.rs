@@ -45,11 +45,11 @@ pub(super) struct Memory {
 /// Whether a result may have been handled before, so that what is remembered must be read.
 ///
 /// Reading costs about as much as the ack, so it is left out where it cannot find anything: the first time that a message
-/// is handed out, unless whoever published it may not have been the first to do so. Should this be wrong, it costs a second
+/// is handed out, unless whoever published it may not have been the first to do so, or it was on its way for long. Should this be wrong, it costs a second
 /// post under the same id; the state is safe even then: a swap that expects no entry where there is one is refused, and
 /// what is there is read.
-pub(super) fn may_be_known(message: &InHand) -> bool {
-    !message.is_first() || message.header(AGAIN).is_some()
+pub(super) fn may_be_known(message: &InHand, result: &JobResult) -> bool {
+    !message.is_first() || message.header(AGAIN).is_some() || result.is_late(message.published())
 }
 
 impl Known {
