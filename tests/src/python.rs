@@ -35,6 +35,13 @@ const WEBHOOKS: Packages = Packages {
     import: "import standardwebhooks",
 };
 
+const EZTHROTTLE: Packages = Packages {
+    name: "ezthrottle",
+    file: "requirements-ezthrottle.txt",
+    requirements: include_str!("../python/requirements-ezthrottle.txt"),
+    import: "import ezthrottle",
+};
+
 /// Where a script is.
 #[must_use]
 pub fn script(name: &str) -> PathBuf {
@@ -59,6 +66,16 @@ pub fn with_nats() -> PathBuf {
 pub fn with_webhooks() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| WEBHOOKS.found_or_made()).clone()
+}
+
+/// The same with the published client of EZThrottle.
+///
+/// # Panics
+/// As `with_nats`.
+#[must_use]
+pub fn with_ezthrottle() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| EZTHROTTLE.found_or_made()).clone()
 }
 
 impl Packages {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluice_shared::domain::access::Key;
+use sluice_shared::domain::access::{Key, Scope};
 use sluice_shared::domain::id::{KeyId, Tenant};
 use sluice_shared::keys::Keyring;
 
@@ -35,6 +35,12 @@ impl Caller {
     #[must_use]
     pub fn key(&self) -> Option<(&KeyId, &Arc<Key>)> {
         self.0.as_ref().map(|known| (&known.id, &known.key))
+    }
+
+    /// Whether they may do what takes this scope.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.0.as_ref().is_none_or(|known| known.key.allows(scope))
     }
 
     /// The only tenant that they reach; none where they reach all.

@@ -7,6 +7,7 @@ mod admin;
 mod batch;
 mod body;
 mod events;
+mod ezthrottle;
 mod guard;
 mod jobs;
 mod keys;
@@ -106,6 +107,8 @@ fn table() -> Table {
     let gates = Need::operators(Operate); // tenants share them
     let signing = get(Read, webhook_secrets::get).put(Operate, webhook_secrets::set);
     let signing = signing.delete(Operate, webhook_secrets::forget);
+    let foreign = get(Read, ezthrottle::secrets).post(Operate, ezthrottle::set_secrets);
+    let foreign = foreign.delete(Operate, ezthrottle::forget_secrets);
     Table::default()
         .at("/v1/jobs", post(Submit, jobs::submit))
         .at("/v1/jobs/batch", post(Submit, batch::submit))
@@ -128,6 +131,9 @@ fn table() -> Table {
         .at("/v1/secrets", get(Read, secrets::list))
         .at("/v1/secrets/{name}", put(Operate, secrets::set).delete(Operate, secrets::forget))
         .at("/v1/webhook-secrets", signing)
+        .at("/api/v1/proxy", post(Submit, ezthrottle::proxy))
+        .at("/api/v1/jobs", post(Submit, ezthrottle::submit))
+        .at("/api/v1/webhook-secrets", foreign)
 }
 
 /// With answers for what is not there and what goes wrong.

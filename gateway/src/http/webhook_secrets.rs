@@ -14,7 +14,7 @@ use crate::webhook_secrets::{NoSecrets, Secrets, SecretsBody, read};
 const LARGEST: usize = 64 * 1024;
 
 impl Http {
-    fn webhook_secrets(&self) -> Secrets {
+    pub(super) fn webhook_secrets(&self) -> Secrets {
         Secrets::new(self.jobs.effects())
     }
 }

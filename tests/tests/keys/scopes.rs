@@ -8,7 +8,7 @@ use sluice_tests::client::Client;
 use crate::rig::{Rig, problem, wish};
 
 /// Each route as it has to be: its method, its path, its scope, whether it takes a key of the operator.
-const ROUTES: [(&str, &str, Scope, bool); 28] = [
+const ROUTES: [(&str, &str, Scope, bool); 33] = [
     ("POST", "/v1/jobs", Submit, false),
     ("POST", "/v1/jobs/batch", Submit, false),
     ("GET", "/v1/jobs/{id}", Read, false),
@@ -37,6 +37,11 @@ const ROUTES: [(&str, &str, Scope, bool); 28] = [
     ("GET", "/v1/webhook-secrets", Read, false),
     ("PUT", "/v1/webhook-secrets", Operate, false),
     ("DELETE", "/v1/webhook-secrets", Operate, false),
+    ("POST", "/api/v1/proxy", Submit, false),
+    ("POST", "/api/v1/jobs", Submit, false),
+    ("GET", "/api/v1/webhook-secrets", Read, false),
+    ("POST", "/api/v1/webhook-secrets", Operate, false),
+    ("DELETE", "/api/v1/webhook-secrets", Operate, false),
 ];
 
 /// A path of this form to something that is not there.
