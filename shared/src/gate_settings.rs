@@ -50,6 +50,12 @@ impl GateSettings {
         }
     }
 
+    /// Whether limits are learned from a destination's answers.
+    #[must_use]
+    pub fn learns(&self, destination: &Destination) -> bool {
+        self.own(destination).and_then(|own| own.learn).unwrap_or(self.config.learn)
+    }
+
     /// How many failures in a row open a destination's circuit; none where no number does.
     #[must_use]
     pub fn circuit_failures(&self, destination: &Destination) -> Option<u32> {
@@ -109,6 +115,15 @@ mod tests {
         assert_eq!(limits("", "api.notion.com:8443"), of(2.0, false));
         // No number is documented: what is announced replaces the guess.
         assert_eq!(limits("", "api.openai.com"), of(2.0, false));
+    }
+
+    #[test]
+    fn a_destination_can_be_one_that_nothing_is_learned_from() {
+        let toml = "gate.destinations.\"a.example\".learn = false";
+        let settings = GateSettings::from(Config::from_toml(toml).unwrap().gate);
+        let learns =
+            |host: &str| settings.learns(&Destination::of(&format!("https://{host}/").parse().unwrap()).unwrap());
+        assert_eq!((learns("a.example"), learns("b.example")), (false, true));
     }
 
     #[test]

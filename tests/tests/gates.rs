@@ -33,6 +33,7 @@ fn limits(rate: f64, concurrency: u32) -> config::Gate {
         concurrency,
         horizon: Duration::from_millis(100),
         max_close: Duration::from_secs(3600),
+        learn: true,
         circuit_failures: 0,
         circuit_pause: Duration::from_secs(5),
         presets: true,

@@ -69,6 +69,7 @@ impl Cast {
             burst: Some(1),
             concurrency: None,
             ceiling: None,
+            learn: None,
             circuit_failures: None,
         };
         config.gate.destinations.insert(self.limited.address().to_string(), limit);

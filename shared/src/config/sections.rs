@@ -198,6 +198,8 @@ pub struct Gate {
     /// The longest that one answer of a destination closes its gate.
     #[serde(with = "humantime_serde")]
     pub max_close: Duration,
+    /// Whether limits are learned from destinations' answers.
+    pub learn: bool,
     /// Failures in a row that open the circuit of a destination; 0: none does.
     pub circuit_failures: u32,
     /// How long an open circuit stays open at first.
@@ -222,6 +224,8 @@ pub struct DestinationGate {
     pub concurrency: Option<u32>,
     /// Whether limits that the destination announces can only lower these; they can where nothing is said.
     pub ceiling: Option<bool>,
+    /// Whether limits are learned from its answers.
+    pub learn: Option<bool>,
     /// Failures in a row that open its circuit; 0: none does.
     pub circuit_failures: Option<u32>,
 }

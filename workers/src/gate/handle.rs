@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) context: Arc<Context>,
     pub(super) shared: Shared,
     pub(super) configured: Limits,
+    /// Whether limits are learned from answers.
+    learns: bool,
     /// Failures in a row that open the circuit, and how many there were.
     circuit_failures: Option<u32>,
     failures: AtomicU32,
@@ -93,6 +95,7 @@ impl Gates {
             context: Arc::clone(&self.context),
             shared: Shared::new(name.clone(), bucket, destination.clone(), account.map(str::to_owned)),
             configured: self.context.settings.limits(destination),
+            learns: self.context.settings.learns(destination),
             circuit_failures: self.context.settings.circuit_failures(destination),
             failures: AtomicU32::new(0),
             held: AtomicU32::new(0),
@@ -163,7 +166,7 @@ impl Gate {
 
     /// Changes the limits for all workers by what an answer said; most answers say nothing new and cost no write.
     pub async fn learn(&self, heard: &Heard) {
-        if heard.is_silent() {
+        if heard.is_silent() || !self.inner.learns {
             return;
         }
         let (gate, configured) = (&self.inner.shared, self.inner.configured);

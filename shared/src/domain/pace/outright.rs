@@ -1,11 +1,16 @@
 //! Calls a second and calls in flight, said outright: `X-Aqueduct-*` and `X-EZTHROTTLE-*`, the wire of those services.
 //!
 //! `-Rps` is a rate, also below one (0.5 is one call in two seconds), `-Max-Concurrent` calls in flight. What Aqueduct says
-//! counts first. It counts for good, until something else is said.
+//! counts first. It counts for a day after an answer has said it, or until something else is said.
+
+use std::time::Duration;
 
 use super::Pace;
 use super::headers::Headers;
 use crate::domain::gate::Pacing;
+
+/// How long it counts.
+const COUNTS: Duration = Duration::from_secs(24 * 3600);
 
 const RATES: [&str; 2] = ["x-aqueduct-rps", "x-ezthrottle-rps"];
 const CONCURRENCIES: [&str; 2] = ["x-aqueduct-max-concurrent", "x-ezthrottle-max-concurrent"];
@@ -21,6 +26,6 @@ pub(super) fn read(headers: &Headers<'_>, pace: &mut Pace) {
         rate: rate.map(|(_, rate)| rate),
         concurrency: concurrency.map(|(_, calls)| calls),
         source: source.to_owned(),
-        valid_for: None,
+        valid_for: Some(COUNTS),
     });
 }

@@ -82,8 +82,12 @@ fn any_answer_that_leaves_nothing_closes_until_the_reset() {
 fn the_pace_that_a_destination_asks_for_is_read() {
     let both = [("x-ezthrottle-rps", "5"), ("x-aqueduct-rps", "0.5"), ("x-ezthrottle-max-concurrent", "3")];
     let pacing = read(&both).pacing;
-    let expected =
-        Pacing { rate: Some(0.5), concurrency: Some(3), source: "x-aqueduct-rps".to_owned(), valid_for: None };
+    let expected = Pacing {
+        rate: Some(0.5),
+        concurrency: Some(3),
+        source: "x-aqueduct-rps".to_owned(),
+        valid_for: Some(Duration::from_secs(24 * 3600)),
+    };
     assert_eq!(pacing, Some(expected));
     for nonsense in ["0", "-1", "fast", ""] {
         assert_eq!(read(&[("x-ezthrottle-rps", nonsense), ("x-aqueduct-max-concurrent", nonsense)]).pacing, None);
