@@ -8,6 +8,7 @@ pub mod bucket;
 mod connect;
 pub mod dead;
 pub mod deliveries;
+mod denied;
 pub(crate) mod for_now;
 pub mod guarded;
 pub mod hand_over;
@@ -41,6 +42,7 @@ pub struct Nats {
     jetstream: Context,
     topology: Arc<Topology>,
     connections: watch::Receiver<u64>,
+    denied: Arc<denied::Denied>,
 }
 
 impl Nats {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::consumer::{self, AckPolicy, pull};
 use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorKind};
 
 use super::names::{Settings, Topology};
@@ -60,6 +60,15 @@ pub enum CreateError {
         /// What the broker said.
         why: String,
     },
+    /// Something is not there, and this user may not make it.
+    #[error(
+        "{asset} is not there, and NATS does not let this user make it: run `sluice topology` as one who may (the \
+         operator's key of `sluice nats-config`)"
+    )]
+    NotAllowed {
+        /// Which stream, bucket or consumer.
+        asset: String,
+    },
     /// The settings could not be read or written.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -70,14 +79,21 @@ impl CreateError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::ServerTooOld { .. } | Self::Contradiction { .. } | Self::Refused { .. } => false,
+            Self::ServerTooOld { .. }
+            | Self::Contradiction { .. }
+            | Self::Refused { .. }
+            | Self::NotAllowed { .. } => false,
             Self::NotNow { .. } => true,
             Self::Bucket(error) => matches!(error, BucketError::Read(ReadError::NoAnswer)),
         }
     }
 
-    fn of<E: Error + ForNow>(asset: String, error: &E) -> Self {
+    /// `request` is what the broker was asked on to make it.
+    fn of<E: Error + ForNow>(nats: &Nats, request: &str, asset: String, error: &E) -> Self {
         let why = broker_error(error);
+        if nats.is_denied(request) {
+            return Self::NotAllowed { asset };
+        }
         if error.is_for_now() { Self::NotNow { asset, why } } else { Self::Refused { asset, why } }
     }
 }
@@ -147,7 +163,7 @@ impl Topology {
         if error.kind() == ConsumerCreateStrictErrorKind::AlreadyExists {
             return Ok(());
         }
-        Err(CreateError::of(format!("consumer {name} on {stream}"), &error))
+        Err(not_made(nats, &stream, name.as_str(), &error))
     }
 
     /// Makes the consumer of what comes due in a shard, again where the broker lost it.
@@ -205,7 +221,10 @@ impl Topology {
             return Ok(()); // a setting that an operator changed on purpose stays
         }
         let made = nats.jetstream().create_stream(stream).await;
-        made.map(|_| ()).map_err(|error| CreateError::of(asset, &error))
+        made.map(|_| ()).map_err(|error| {
+            let request = format!("$JS.API.STREAM.CREATE.{asset}");
+            CreateError::of(nats, &request, asset, &error)
+        })
     }
 
     async fn consume(
@@ -226,6 +245,10 @@ impl Topology {
             num_replicas: usize::from(self.settings().replicas),
             ..pull::Config::default()
         };
+        let there = nats.jetstream().get_consumer_from_stream::<pull::Config, _, _>(name, stream).await;
+        if there.as_ref().is_ok_and(|there| is_as_wanted(&there.cached_info().config, &config)) {
+            return Ok(());
+        }
         let Err(error) = nats.jetstream().create_consumer_on_stream(config, stream).await else { return Ok(()) };
         // One that is there and cannot be changed is better than none. (Made within milliseconds of its predecessor's
         // removal, a consumer loses its directory to that, and refuses changes until the next restart.)
@@ -233,8 +256,21 @@ impl Topology {
             tracing::warn!(stream, consumer = name, why = broker_error(&error), "a consumer stays as it was");
             return Ok(());
         }
-        Err(CreateError::of(format!("consumer {name} on {stream}"), &error))
+        Err(not_made(nats, stream, name, &error))
     }
+}
+
+/// Whether a consumer need not be changed: what else it is made with follows from its name.
+fn is_as_wanted(there: &consumer::Config, wanted: &pull::Config) -> bool {
+    there.ack_wait == wanted.ack_wait
+        && there.filter_subject == wanted.filter_subject
+        && there.max_ack_pending == wanted.max_ack_pending
+        && there.max_deliver == wanted.max_deliver
+}
+
+fn not_made<E: Error + ForNow>(nats: &Nats, stream: &str, name: &str, error: &E) -> CreateError {
+    let request = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}");
+    CreateError::of(nats, &request, format!("consumer {name} on {stream}"), error)
 }
 
 fn server_is_new_enough(nats: &Nats) -> Result<(), CreateError> {
