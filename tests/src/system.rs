@@ -25,6 +25,8 @@ pub struct Setup {
     pub wrong_clocks: WrongClocks,
     /// What all of them are configured with.
     pub configuration: Configuration,
+    /// Where the seeds are that they log in with, `<role>.nk`; they log in without where nothing is said.
+    pub seeds: Option<PathBuf>,
 }
 
 /// Those of gateways, workers and deliveries; right where nothing is said.
@@ -41,7 +43,7 @@ pub struct WrongClocks {
 impl Default for Setup {
     fn default() -> Self {
         let (wrong_clocks, configuration) = (WrongClocks::default(), Configuration::default());
-        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, configuration }
+        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, configuration, seeds: None }
     }
 }
 
@@ -86,7 +88,16 @@ impl System {
     /// Where a role does not announce itself.
     pub async fn on(broker: TestBroker, setup: Setup) -> Self {
         let files = tempfile::tempdir().unwrap();
-        std::fs::write(files.path().join("sluice.toml"), setup.configuration.toml()).unwrap();
+        for role in ["gateway", "worker", "delivery"] {
+            let configuration = setup.configuration.clone();
+            let configuration = match &setup.seeds {
+                Some(seeds) => {
+                    configuration.set("nats.nkey_seed_file", seeds.join(format!("{role}.nk")).to_str().unwrap())
+                }
+                None => configuration,
+            };
+            std::fs::write(files.path().join(format!("{role}.toml")), configuration.toml()).unwrap();
+        }
         let clocks = setup.wrong_clocks;
         let mut this =
             Self { gateways: Vec::new(), workers: Vec::new(), deliveries: Vec::new(), broker, clocks, files };
@@ -131,7 +142,7 @@ impl System {
         let address = if role == "gateway" { "--listen" } else { "--metrics" };
         let mut arguments: Vec<OsString> =
             [role, address, "127.0.0.1:0", "--json", "--nats", self.broker.url(), "--config"].map(Into::into).into();
-        arguments.push(self.file("sluice.toml").into());
+        arguments.push(self.file(&format!("{role}.toml")).into());
         arguments
     }
 

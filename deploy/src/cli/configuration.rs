@@ -39,7 +39,7 @@ pub(crate) fn connect_options(config: &Config, url: &str, name: &str) -> Connect
         tls_client: nats.tls_cert.clone().zip(nats.tls_key.clone()),
         tls_required: nats.tls_required,
         tls_first: nats.tls_first,
-        inbox: None,
+        party: None,
     }
 }
 

@@ -4,8 +4,10 @@ pub(crate) mod args;
 mod bench_args;
 pub(crate) mod configuration;
 mod failure;
+mod nats_config;
 mod role;
 pub(crate) mod stop;
+mod topology;
 mod up;
 
 use std::io::Write as _;
@@ -47,6 +49,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Gateway(args) => role::gateway(args).await,
         Command::Worker(args) => role::behind_the_door(Role::Worker, args).await,
         Command::Delivery(args) => role::behind_the_door(Role::Delivery, args).await,
+        Command::Topology(args) => Box::pin(topology::topology(args)).await,
+        Command::NatsConfig(args) => nats_config::nats_config(args),
         Command::BenchSink(args) => bench::sink(args).await,
         Command::BenchFloor(args) => bench::floor(args).await,
         Command::EmbeddedNats(options) => return guard(options).await,

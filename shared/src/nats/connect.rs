@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::denied::Denied;
 use super::{Nats, REQUEST_TIMEOUT, broker_error};
-use crate::topology::Topology;
+use crate::topology::{Party, Topology};
 
 /// How to reach the broker. Secrets are not shown by `Debug`.
 #[derive(Clone, Default)]
@@ -19,8 +19,8 @@ pub struct ConnectOptions {
     pub url: String,
     /// What this connection is called in the broker's own lists.
     pub name: String,
-    /// The beginning of this connection's inboxes; `_INBOX` where nothing is said.
-    pub inbox: Option<String>,
+    /// Which part of Sluice this is, where it is one alone: it has inboxes of its own, and makes what is its own.
+    pub party: Option<Party>,
     /// A `.creds` file.
     pub credentials_file: Option<PathBuf>,
     /// A file that holds an nkey seed.
@@ -71,8 +71,12 @@ impl Nats {
         let (count, connections) = watch::channel(0_u64);
         let denied = Arc::new(Denied::default());
         let told = Arc::clone(&denied);
-        let connecting = client_options(options)
-            .await?
+        let party = options.party;
+        let mut connecting = client_options(options).await?;
+        if let Some(party) = party {
+            connecting = connecting.custom_inbox_prefix(topology.inbox(party));
+        }
+        let connecting = connecting
             .event_callback(move |event| {
                 let (count, told) = (count.clone(), Arc::clone(&told));
                 async move { on_event(&count, &told, &event) }
@@ -82,7 +86,7 @@ impl Nats {
         let client = connecting.map_err(|error| ConnectError::Unreachable { url: shown, why: broker_error(&error) })?;
         let mut jetstream = async_nats::jetstream::new(client.clone());
         jetstream.set_timeout(Duration::from_secs(5));
-        Ok(Self { client, jetstream, topology: Arc::new(topology), connections, denied })
+        Ok(Self { client, jetstream, topology: Arc::new(topology), connections, denied, party })
     }
 }
 
@@ -124,9 +128,6 @@ async fn client_options(options: ConnectOptions) -> Result<async_nats::ConnectOp
         .subscription_capacity(65_536)
         .reconnect_delay_callback(pause_before_reconnect)
         .require_tls(options.tls_required);
-    if let Some(inbox) = options.inbox {
-        to = to.custom_inbox_prefix(inbox);
-    }
     if let Some(file) = options.credentials_file {
         let unreadable =
             |e: std::io::Error| ConnectError::Credentials { file: file.display().to_string(), why: e.to_string() };

@@ -32,7 +32,10 @@ impl Denied {
         drop(subjects);
         if is_new {
             let what = if deed == Deed::Publish { "publish to" } else { "subscribe to" };
-            tracing::warn!(subject, "NATS does not let this user {what} a subject: `sluice nats-config` says what it needs");
+            tracing::warn!(
+                subject,
+                "NATS does not let this user {what} a subject: `sluice nats-config` says what it needs"
+            );
         }
     }
 

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 
 pub use connect::{ConnectError, ConnectOptions};
 
-use crate::topology::Topology;
+use crate::topology::{Party, Topology};
 
 /// How long one request to the broker may take before its effect counts as unknown.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,6 +43,7 @@ pub struct Nats {
     topology: Arc<Topology>,
     connections: watch::Receiver<u64>,
     denied: Arc<denied::Denied>,
+    party: Option<Party>,
 }
 
 impl Nats {
@@ -62,6 +63,11 @@ impl Nats {
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// Whether it is for this connection to change what is this party's own.
+    pub(crate) fn acts_for(&self, owner: Party) -> bool {
+        self.party.is_none_or(|party| party == owner || party == Party::Operator)
     }
 
     /// The subject prefix.

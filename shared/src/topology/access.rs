@@ -167,7 +167,9 @@ impl Topology {
     /// bodies, the messages of chains, results, dead letters, events.
     fn acting(&self) -> Vec<String> {
         let mut may = vec![api("STREAM.NAMES", ""), api("STREAM.INFO", "*")];
-        may.extend(self.jobs_streams().map(|stream| api("CONSUMER.INFO", &format!("{stream}.{}", self.due_consumer()))));
+        may.extend(
+            self.jobs_streams().map(|stream| api("CONSUMER.INFO", &format!("{stream}.{}", self.due_consumer()))),
+        );
         may.extend(
             self.fixed_consumers().map(|(stream, consumer)| api("CONSUMER.INFO", &format!("{stream}.{consumer}"))),
         );

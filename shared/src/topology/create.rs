@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{self, AckPolicy, pull};
 use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorKind};
 
+use super::access::Party;
 use super::names::{Settings, Topology};
 use crate::domain::id::QueueName;
 use crate::nats::bucket::{BucketError, Written};
@@ -79,10 +80,9 @@ impl CreateError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::ServerTooOld { .. }
-            | Self::Contradiction { .. }
-            | Self::Refused { .. }
-            | Self::NotAllowed { .. } => false,
+            Self::ServerTooOld { .. } | Self::Contradiction { .. } | Self::Refused { .. } | Self::NotAllowed { .. } => {
+                false
+            }
             Self::NotNow { .. } => true,
             Self::Bucket(error) => matches!(error, BucketError::Read(ReadError::NoAnswer)),
         }
@@ -172,7 +172,8 @@ impl Topology {
     /// Where the broker refuses.
     pub async fn create_due_consumer(&self, nats: &Nats, shard: u16) -> Result<(), CreateError> {
         let options = Options { ack_wait: DUE_ACK_WAIT, dead_letter_age: Duration::ZERO };
-        self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
+        let stream = self.jobs_stream(shard);
+        self.consume(nats, Party::Worker, (&stream, self.due_consumer()), self.due_filter(shard), options).await
     }
 
     /// Makes the stream of events, again where a restart of the broker has lost it with its memory.
@@ -190,12 +191,12 @@ impl Topology {
     pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
         let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
         let all_submissions = String::new(); // one filter has no room for two kinds of subjects
-        for (stream, consumer, filter) in [
-            (self.results_stream(), self.results_consumer(), self.results_filter()),
-            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), all_submissions),
+        for (owner, stream, consumer, filter) in [
+            (Party::Delivery, self.results_stream(), self.results_consumer(), self.results_filter()),
+            (Party::Delivery, self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
+            (Party::Gateway, self.submit_stream(), self.submit_consumer(), all_submissions),
         ] {
-            self.consume(nats, &stream, consumer, filter, options).await?;
+            self.consume(nats, owner, (&stream, consumer), filter, options).await?;
         }
         Ok(())
     }
@@ -230,8 +231,8 @@ impl Topology {
     async fn consume(
         &self,
         nats: &Nats,
-        stream: &str,
-        name: &str,
+        owner: Party,
+        (stream, name): (&str, &str),
         filter: String,
         options: Options,
     ) -> Result<(), CreateError> {
@@ -246,7 +247,9 @@ impl Topology {
             ..pull::Config::default()
         };
         let there = nats.jetstream().get_consumer_from_stream::<pull::Config, _, _>(name, stream).await;
-        if there.as_ref().is_ok_and(|there| is_as_wanted(&there.cached_info().config, &config)) {
+        // One that somebody else pulls is theirs to change.
+        let will_do = |there: &consumer::Config| is_as_wanted(there, &config) || !nats.acts_for(owner);
+        if there.as_ref().is_ok_and(|there| will_do(&there.cached_info().config)) {
             return Ok(());
         }
         let Err(error) = nats.jetstream().create_consumer_on_stream(config, stream).await else { return Ok(()) };
