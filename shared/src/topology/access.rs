@@ -75,7 +75,10 @@ impl Topology {
             Party::Delivery => self.delivery(),
             Party::Operator => self.operator(),
         };
-        access.subscribe.push(format!("{}.>", self.inbox(party)));
+        // A pull that is given up is ended by messages of one's own.
+        let inbox = format!("{}.>", self.inbox(party));
+        access.publish.push(inbox.clone());
+        access.subscribe.push(inbox);
         for side in [&mut access.publish, &mut access.subscribe] {
             side.sort_unstable();
             side.dedup();
