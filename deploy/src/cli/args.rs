@@ -309,6 +309,9 @@ fn new_tenant(text: &str) -> Result<NewTenant, String> {
         Some((name, key)) => (name, Some(key.parse()?)),
         None => (text, None),
     };
+    if name == "_" {
+        return Err("stands for submissions that name no tenant: choose another name".to_owned());
+    }
     Ok(NewTenant { name: tenant_name(name)?, key })
 }
 

@@ -42,6 +42,8 @@ pub struct TenantAccess {
 
 /// Replies to requests that came from another account: the server's own subjects, which lead to the requester alone.
 const ACROSS: &str = "_R_.>";
+/// A domain and an account, where the server is set to name them in its replies.
+const DOMAIN: &str = "*.*";
 
 impl Party {
     /// All of them.
@@ -94,6 +96,14 @@ impl Topology {
             requests.extend([self.submit(None), self.api("*", None)]);
         }
         TenantAccess { requests, outcomes: self.outcomes(tenant.as_str()) }
+    }
+
+    /// Whether an answer may go there. A requester names the subject, and it is not the requester who publishes to it: what
+    /// is the broker's or Sluice's own takes no answers.
+    #[must_use]
+    pub fn takes_answers(&self, reply: &str) -> bool {
+        let first = reply.split('.').next().unwrap_or_default();
+        !first.starts_with('$') && first != self.prefix()
     }
 
     /// The subjects that are for a tenant's own outcomes.
@@ -191,7 +201,7 @@ impl Topology {
     /// Pulling from a consumer and acknowledging; making it again where the broker lost it.
     fn taking(&self, stream: &str, consumer: &str) -> Vec<String> {
         let named = format!("{stream}.{consumer}");
-        let mut may = vec![format!("$JS.ACK.{named}.>")];
+        let mut may = vec![format!("$JS.ACK.{named}.>"), format!("$JS.ACK.{DOMAIN}.{named}.>")];
         may.extend(["CONSUMER.MSG.NEXT", "CONSUMER.INFO", "CONSUMER.CREATE"].map(|what| api(what, &named)));
         may.push(api("CONSUMER.CREATE", &format!("{named}.>")));
         may
@@ -203,10 +213,11 @@ impl Topology {
     }
 
     /// An ordered consumer that is told of every change.
-    fn watching(&self, bucket: &str) -> [String; 4] {
+    fn watching(&self, bucket: &str) -> [String; 5] {
         let stream = Self::stream_of(bucket);
         let (create, delete) = (api("CONSUMER.CREATE", &stream), api("CONSUMER.DELETE", &format!("{stream}.*")));
-        [create.clone(), format!("{create}.>"), delete, format!("$JS.FC.{stream}.>")]
+        let (flow, of_domain) = (format!("$JS.FC.{stream}.>"), format!("$JS.FC.{DOMAIN}.{stream}.>"));
+        [create.clone(), format!("{create}.>"), delete, flow, of_domain]
     }
 
     /// A consumer that is made to look at a stream, and removed.
@@ -237,4 +248,66 @@ impl Topology {
 /// A request to JetStream.
 fn api(what: &str, of: &str) -> String {
     if of.is_empty() { format!("$JS.API.{what}") } else { format!("$JS.API.{what}.{of}") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a name that is refused fails the test")]
+
+    use super::*;
+    use crate::topology::Settings;
+
+    fn topology() -> Topology {
+        let (shards, record_buckets) = (2, 1);
+        Topology::new(Settings {
+            prefix: "sluice".into(),
+            shards,
+            record_buckets,
+            replicas: 1,
+            consumers_in_memory: false,
+        })
+    }
+
+    #[test]
+    fn no_role_hears_what_another_is_answered_and_none_but_the_operator_may_everything_of_jetstream() {
+        let topology = topology();
+        for party in Party::ALL {
+            let Access { publish, subscribe } = topology.access(party);
+            let inboxes: Vec<&String> = subscribe.iter().filter(|subject| subject.starts_with("_INBOX")).collect();
+            assert_eq!(inboxes, [&format!("_INBOX.sluice.{}.>", party.as_str())]);
+            for too_much in [">", "*.>", "$JS.>", "$KV.>", "sluice.>", "_INBOX.>"] {
+                assert!(!publish.iter().chain(&subscribe).any(|subject| subject == too_much), "{party:?}: {too_much}");
+            }
+            assert_eq!(publish.iter().any(|subject| subject == "$JS.API.>"), party == Party::Operator, "{party:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_but_the_operator_may_remove_a_stream_or_a_bucket() {
+        for party in [Party::Gateway, Party::Worker, Party::Delivery] {
+            let Access { publish, .. } = topology().access(party);
+            for what in ["STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.RESTORE", "STREAM.SNAPSHOT"] {
+                assert!(!publish.iter().any(|subject| subject.contains(what)), "{party:?}: {what}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tenant_asks_and_hears_under_its_own_name_and_only_the_default_one_without_a_name() {
+        let of = |name: &str| topology().tenant_access(&name.parse().unwrap());
+        let acme = of("acme");
+        assert_eq!(acme.requests, ["sluice.submit.acme", "sluice.api.*.acme"]);
+        assert_eq!(acme.outcomes, "sluice.outcomes.acme.>");
+        assert_eq!(of("default").requests.len(), 4);
+    }
+
+    #[test]
+    fn answers_go_to_whoever_asked_and_not_into_streams_and_buckets() {
+        for reply in ["_INBOX.acme.x", "_R_.a.b", "my.own", "sluices"] {
+            assert!(topology().takes_answers(reply), "{reply}");
+        }
+        for reply in ["$KV.sluice_gates.x", "$JS.API.STREAM.DELETE.X", "sluice.submit.other", "sluice"] {
+            assert!(!topology().takes_answers(reply), "{reply}");
+        }
+    }
 }

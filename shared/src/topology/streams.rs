@@ -88,8 +88,8 @@ impl Topology {
             retention: RetentionPolicy::WorkQueue,
             // An operator may limit it; what was acknowledged is never dropped for what comes.
             discard: DiscardPolicy::New,
-            // Its ids are all tenants': two that chose the same must not stand in each other's way, and one key is one job
-            // however often it is stored. The least that the broker allows.
+            // The broker compares the ids of all tenants, so one could stand in another's way; one key is one job anyway,
+            // however often it is stored. This is the least that the broker takes.
             duplicate_window: SUBMIT_DUPLICATES,
             allow_direct: true,
             ..self.stream()
