@@ -70,12 +70,20 @@ impl TestBroker {
     /// # Panics
     /// Where the operator may not.
     pub async fn of(server: &GuardedServer, settings: Settings) -> Self {
+        let (nkey_seed_file, party) = (Some(server.seed("operator")), Some(Party::Operator));
+        let url = server.url().to_owned();
+        Self::as_user(ConnectOptions { url, nkey_seed_file, party, ..ConnectOptions::default() }, settings).await
+    }
+
+    /// One that runs already, with this topology made by this user.
+    ///
+    /// # Panics
+    /// Where the user may not.
+    pub async fn as_user(user: ConnectOptions, settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = BrokerOptions::new(dir.path());
-        options.environment.nats_url = Some(server.url().to_owned());
+        options.environment.nats_url = Some(user.url.clone());
         let (broker, topology) = (Broker::start(options).await.unwrap(), Topology::new(settings));
-        let (nkey_seed_file, party) = (Some(server.seed("operator")), Some(Party::Operator));
-        let user = ConnectOptions { nkey_seed_file, party, ..ConnectOptions::default() };
         Self::made(Self { broker, topology, dir, user }).await
     }
 

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use sluice::broker::{Environment, Found, find};
 use tempfile::TempDir;
 
+use crate::configuration::Configuration;
 use crate::{eventually, program};
 
 /// The process. Dropped, it ends.
@@ -57,6 +58,18 @@ impl GuardedServer {
             tenants.iter().flat_map(|name| ["--tenant".to_owned(), (*name).to_owned()]).collect();
         nats_config(dir.path(), configuration, &tenants);
         Self::start(dir, "include \"accounts.conf\"").await
+    }
+
+    /// Starts one with roles and no tenants, and more configuration.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn with_roles(configuration: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sluice.toml");
+        std::fs::write(&file, Configuration::default().toml()).unwrap();
+        nats_config(dir.path(), &file, &[]);
+        Self::start(dir, &format!("include \"accounts.conf\"\n{configuration}")).await
     }
 
     /// Changes who is let in while it runs.
