@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
+use async_nats::connection::State;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use sluice::scripted::Script;
 use sluice_shared::domain::id::JobId;
+use sluice_tests::eventually;
 
 use crate::rig::{Guarded, Tenant, job};
 
@@ -176,6 +179,7 @@ async fn tenants_come_and_go_while_everything_runs() {
     let guarded = Guarded::start(&["acme", "globex"]).await;
     let (server, file) = (&guarded.server, guarded.configuration.as_path());
     let (acme, globex) = (guarded.tenant("acme").await, guarded.tenant("globex").await);
+    let of_globex = std::fs::read_to_string(server.seed("globex")).unwrap();
     let hang = json!({"idempotent_key": "before"});
     guarded.scene.destination.on("/hang", Script::hang());
     queued(&acme, &job(&guarded, "/hang", "", hang)).await;
@@ -186,5 +190,7 @@ async fn tenants_come_and_go_while_everything_runs() {
     assert_eq!(late.ask("wait", &json!({"idempotent_key": "first"})).await.unwrap()["status"], "success");
     let asked = acme.ask("get", &json!({"idempotent_key": "before"})).await.unwrap();
     assert_eq!(asked["status"], "running", "{asked:#}");
-    assert_eq!(globex.ask("get", &json!({"idempotent_key": "first"})).await, None);
+    // Who is let out is disconnected, and does not come in again.
+    eventually("an end", async || (globex.nats.connection_state() != State::Connected).then_some(())).await;
+    assert!(ConnectOptions::with_nkey(of_globex.trim().to_owned()).connect(server.url()).await.is_err());
 }
