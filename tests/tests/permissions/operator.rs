@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sluice::broker::{Environment, Found, find};
 use sluice_tests::configuration::Configuration;
 use sluice_tests::guarded::GuardedServer;
 use sluice_tests::program;
@@ -43,4 +44,28 @@ async fn a_stranger_is_not_let_in() {
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     let (code, said) = run(&server, &file, "acme", &["topology"]).await;
     assert_eq!(code, Some(3), "{said}");
+}
+
+#[tokio::test]
+async fn the_configuration_of_the_cluster_is_one_that_a_server_takes() {
+    let Ok(Found::Server { path, .. }) = find(&Environment::of_process()).await else { panic!("no nats-server") };
+    let mut command = Command::new(path);
+    command.args(["-t", "-c", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/nats-cluster.conf")]);
+    for (name, value) in [
+        ("NAME", "a"),
+        ("LISTEN", "127.0.0.1:4222"),
+        ("MONITOR", "127.0.0.1:8222"),
+        ("STORE", "/tmp"),
+        ("CLUSTER_LISTEN", "127.0.0.1:6222"),
+        ("ROUTES", "[nats://127.0.0.1:6222]"),
+        ("GATEWAY_PASSWORD", "a"),
+        ("WORKER_PASSWORD", "b"),
+        ("DELIVERY_PASSWORD", "c"),
+        ("OPERATOR_PASSWORD", "d"),
+        ("SYSTEM_PASSWORD", "e"),
+    ] {
+        command.env(format!("NATS_{name}"), value);
+    }
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
