@@ -73,6 +73,6 @@ pub(crate) fn delivery(ground: Ground) -> anyhow::Result<AtWork> {
         let effects = ground.effects().await;
         let targets = Targets::from(&ground.config.targets);
         let options = DeliveryOptions::new(&ground.config.delivery, targets, ground.config.worker.ack_wait);
-        Ok(deliver::run(effects, options, ground.metrics, ground.shutdown).await?)
+        Ok(Box::pin(deliver::run(effects, options, ground.metrics, ground.shutdown)).await?)
     }))
 }

@@ -133,6 +133,7 @@ fn of_topology(error: CreateError) -> Failure {
         CreateError::Contradiction { .. } => Failure::Usage(error.into()),
         CreateError::ServerTooOld { .. }
         | CreateError::Refused { .. }
+        | CreateError::NotAllowed { .. }
         | CreateError::NotNow { .. }
         | CreateError::Bucket(_) => Failure::Broker(error.into()),
     }

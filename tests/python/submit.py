@@ -12,9 +12,9 @@ async def main(url: str, key: str) -> None:
     nc = await nats.connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"))
     job = {"url": url, "method": "POST", "body": {"prompt": "hello"}}
     stored = await nc.jetstream().publish(
-        "sluice.submit.acme", json.dumps(job).encode(), headers={"Nats-Msg-Id": key}
+        "sluice.submit.acme", json.dumps(job).encode(), headers={"Idempotency-Key": key}
     )
-    print("stored" if not stored.duplicate else "stored before")
+    print("stored in", stored.stream)
     await nc.close()
 
 

@@ -11,10 +11,11 @@ use sluice_shared::effects::{Caps, Effects};
 use sluice_shared::nats::read::Held;
 use sluice_shared::nats::{ConnectOptions, Nats};
 use sluice_shared::queues::Queues;
-use sluice_shared::topology::{Options, Settings, Topology};
+use sluice_shared::topology::{Options, Party, Settings, Topology};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use crate::guarded::GuardedServer;
 use crate::{DEADLINE, LOOK_EVERY, eventually, program};
 
 /// A nats-server that ends with the test.
@@ -23,6 +24,8 @@ pub struct TestBroker {
     pub broker: Broker,
     topology: Topology,
     dir: TempDir,
+    /// Who we are to it.
+    user: ConnectOptions,
 }
 
 /// A small topology: one shard, one bucket of records.
@@ -59,7 +62,32 @@ impl TestBroker {
         options.runner = Some(program());
         options.max_store = max_store;
         let broker = Broker::start(options).await.unwrap();
-        let this = Self { broker, topology: Topology::new(settings), dir };
+        Self::made(Self { broker, topology: Topology::new(settings), dir, user: ConnectOptions::default() }).await
+    }
+
+    /// One that runs already, with this topology made by its operator.
+    ///
+    /// # Panics
+    /// Where the operator may not.
+    pub async fn of(server: &GuardedServer, settings: Settings) -> Self {
+        let (nkey_seed_file, party) = (Some(server.seed("operator")), Some(Party::Operator));
+        let url = server.url().to_owned();
+        Self::as_user(ConnectOptions { url, nkey_seed_file, party, ..ConnectOptions::default() }, settings).await
+    }
+
+    /// One that runs already, with this topology made by this user.
+    ///
+    /// # Panics
+    /// Where the user may not.
+    pub async fn as_user(user: ConnectOptions, settings: Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = BrokerOptions::new(dir.path());
+        options.environment.nats_url = Some(user.url.clone());
+        let (broker, topology) = (Broker::start(options).await.unwrap(), Topology::new(settings));
+        Self::made(Self { broker, topology, dir, user }).await
+    }
+
+    async fn made(this: Self) -> Self {
         let made = Options { dead_letter_age: Duration::from_secs(3600), ack_wait: Duration::from_secs(15) };
         this.topology.create(&this.connect().await, made).await.unwrap();
         this
@@ -157,7 +185,7 @@ impl TestBroker {
     /// # Panics
     /// Where it cannot be made.
     pub async fn connect(&self) -> Nats {
-        let options = ConnectOptions { url: self.url().into(), name: "test".into(), ..ConnectOptions::default() };
+        let options = ConnectOptions { url: self.url().into(), name: "test".into(), ..self.user.clone() };
         Nats::connect(options, self.topology.clone()).await.unwrap()
     }
 

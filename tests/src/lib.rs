@@ -6,6 +6,7 @@ pub mod check;
 pub mod client;
 pub mod configuration;
 pub mod events;
+pub mod guarded;
 pub mod process;
 pub mod python;
 pub mod scenario;

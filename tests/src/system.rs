@@ -27,6 +27,8 @@ pub struct Setup {
     pub environment: Vec<(&'static str, String)>,
     /// What all of them are configured with.
     pub configuration: Configuration,
+    /// Where the seeds are that they log in with, `<role>.nk`; they log in without where nothing is said.
+    pub seeds: Option<PathBuf>,
 }
 
 /// Those of gateways, workers and deliveries; right where nothing is said.
@@ -43,7 +45,8 @@ pub struct WrongClocks {
 impl Default for Setup {
     fn default() -> Self {
         let (wrong_clocks, configuration) = (WrongClocks::default(), Configuration::default());
-        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, environment: Vec::new(), configuration }
+        let environment = Vec::new();
+        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, environment, configuration, seeds: None }
     }
 }
 
@@ -65,6 +68,7 @@ pub struct System {
     pub broker: TestBroker,
     clocks: WrongClocks,
     environment: Vec<(&'static str, String)>,
+    seeds: Option<PathBuf>,
     files: TempDir,
 }
 
@@ -91,7 +95,7 @@ impl System {
         let files = tempfile::tempdir().unwrap();
         let (clocks, environment) = (setup.wrong_clocks, setup.environment);
         let (gateways, workers, deliveries) = (Vec::new(), Vec::new(), Vec::new());
-        let mut this = Self { gateways, workers, deliveries, broker, clocks, environment, files };
+        let mut this = Self { gateways, workers, deliveries, broker, clocks, environment, seeds: setup.seeds, files };
         this.reconfigure(&setup.configuration);
         let roles = [("gateway", setup.gateways), ("worker", setup.workers), ("delivery", setup.deliveries)];
         let each = roles.iter().flat_map(|(role, count)| (0..*count).map(|number| this.role(role, number)));
@@ -123,7 +127,16 @@ impl System {
     /// # Panics
     /// Where it cannot be written.
     pub fn reconfigure(&self, configuration: &Configuration) {
-        std::fs::write(self.file("sluice.toml"), configuration.toml()).unwrap();
+        for role in ["gateway", "worker", "delivery"] {
+            let configuration = match &self.seeds {
+                Some(seeds) => {
+                    let seed = seeds.join(format!("{role}.nk"));
+                    configuration.clone().set("nats.nkey_seed_file", seed.to_str().unwrap())
+                }
+                None => configuration.clone(),
+            };
+            std::fs::write(self.file(&format!("{role}.toml")), configuration.toml()).unwrap();
+        }
     }
 
     /// Stops every role, and starts it again as it is configured now.
@@ -154,7 +167,7 @@ impl System {
         let address = if role == "gateway" { "--listen" } else { "--metrics" };
         let mut arguments: Vec<OsString> =
             [role, address, "127.0.0.1:0", "--json", "--nats", self.broker.url(), "--config"].map(Into::into).into();
-        arguments.push(self.file("sluice.toml").into());
+        arguments.push(self.file(&format!("{role}.toml")).into());
         arguments
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use sluice_shared::config::Auth;
+use sluice_shared::domain::id::{InvalidName, Tenant};
 
 use super::bench_args::{BACKLOG_HELP, GATE_HELP, LATENCY_HELP, QUEUES_HELP, STORM_HELP, THROUGHPUT_HELP};
 pub(crate) use super::bench_args::{
@@ -14,6 +15,7 @@ pub(crate) use super::bench_args::{
 use super::failure::EXIT_CODES;
 use super::keys_args::{KEYS_HELP, KeysCommand};
 use super::secrets_args::{SECRETS_HELP, SecretsCommand};
+use crate::accounts::NewTenant;
 use crate::bench::{FLOOR, SINK};
 use crate::broker::{GuardOptions, SUBCOMMAND, SyncInterval};
 
@@ -51,6 +53,12 @@ pub(crate) enum Command {
     /// Sets, lists and deletes secrets that jobs name
     #[command(subcommand, after_help = SECRETS_HELP)]
     Secrets(SecretsCommand),
+    /// Makes the streams, buckets and consumers that the roles need, for those that may not
+    #[command(after_help = TOPOLOGY_HELP)]
+    Topology(CommonArgs),
+    /// Writes the accounts, users and permissions that a nats-server enforces, with a key for each role and tenant
+    #[command(after_help = NATS_CONFIG_HELP)]
+    NatsConfig(NatsConfigArgs),
     /// Runs the embedded nats-server for the process that holds the other end of standard input.
     #[command(name = SUBCOMMAND, hide = true)]
     EmbeddedNats(GuardOptions),
@@ -179,6 +187,25 @@ pub(crate) struct RoleArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct NatsConfigArgs {
+    /// Where keys and accounts.conf are kept; made where it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// A configuration file: what [topology] says decides about names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Lets a tenant in, by a key that is made here, or by its own public nkey; may be given more than once
+    #[arg(long, value_name = "NAME[=KEY]", value_parser = new_tenant)]
+    pub(crate) tenant: Vec<NewTenant>,
+    /// Lets a tenant out
+    #[arg(long, value_name = "NAME", value_parser = tenant_name)]
+    pub(crate) remove: Vec<Tenant>,
+    /// Roles have passwords, NATS_<ROLE>_PASSWORD in the server's environment, instead of keys
+    #[arg(long)]
+    pub(crate) passwords: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CommonArgs {
     /// Where NATS is; several addresses separated by commas [default: SLUICE_NATS_URL, then as configured]
     #[arg(long, value_name = "URL")]
@@ -278,6 +305,35 @@ const DELIVERY_HELP: &str = "Example:
 
 Any number of deliveries can run on one NATS.
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 NATS cannot be reached.";
+
+const TOPOLOGY_HELP: &str = "Example:
+  SLUICE_NATS__NKEY_SEED_FILE=nats/operator.nk sluice topology --nats nats://10.0.0.5:4222 --config sluice.toml
+
+What is there stays as it is; it can be run any number of times. Roles that may do it themselves need it not.
+Exit codes: 0 everything is there, 1 failed, 2 wrong usage or configuration, 3 NATS cannot be reached, or refused something.";
+
+const NATS_CONFIG_HELP: &str = "Example:
+  sluice nats-config --dir nats --tenant acme --tenant globex=UAGNMDEOVIVBVKDCQW73WNEYWTQ6V7D3ZQJTKBLGPDRDCHVJOQF2CZOX
+  nats-server --signal reload
+
+The directory is what is known: tenants that were let in stay until they are removed, and a key is made once. Every key
+is a file of its own that only its owner can read; accounts.conf holds none of them.
+Exit codes: 0 written, 1 a file cannot be read or written, 2 wrong usage or configuration.";
+
+fn tenant_name(text: &str) -> Result<Tenant, String> {
+    text.parse().map_err(|error: InvalidName| error.to_string())
+}
+
+fn new_tenant(text: &str) -> Result<NewTenant, String> {
+    let (name, key) = match text.split_once('=') {
+        Some((name, key)) => (name, Some(key.parse()?)),
+        None => (text, None),
+    };
+    if name == "_" {
+        return Err("stands for submissions that name no tenant: choose another name".to_owned());
+    }
+    Ok(NewTenant { name: tenant_name(name)?, key })
+}
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     let spelled_out = text.strip_prefix("localhost:").map(|port| format!("{}:{port}", IpAddr::V4(Ipv4Addr::LOCALHOST)));

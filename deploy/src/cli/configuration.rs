@@ -56,6 +56,8 @@ pub(crate) fn connect_options(config: &Config, url: &str, name: &str) -> Connect
         tls_ca: nats.tls_ca.clone(),
         tls_client: nats.tls_cert.clone().zip(nats.tls_key.clone()),
         tls_required: nats.tls_required,
+        tls_first: nats.tls_first,
+        party: None,
     }
 }
 

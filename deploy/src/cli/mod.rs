@@ -6,10 +6,12 @@ pub(crate) mod configuration;
 mod failure;
 mod keys;
 mod keys_args;
+mod nats_config;
 mod role;
 mod secrets;
 mod secrets_args;
 pub(crate) mod stop;
+mod topology;
 mod up;
 
 use std::io::Write as _;
@@ -53,6 +55,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Delivery(args) => role::behind_the_door(Role::Delivery, args).await,
         Command::Secrets(command) => secrets::secrets(command).await,
         Command::Keys(command) => Box::pin(keys::keys(command)).await,
+        Command::Topology(args) => Box::pin(topology::topology(args)).await,
+        Command::NatsConfig(args) => nats_config::nats_config(args),
         Command::BenchSink(args) => bench::sink(args).await,
         Command::BenchFloor(args) => bench::floor(args).await,
         Command::EmbeddedNats(options) => return guard(options).await,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use serde_json::json;
+use sluice_shared::topology::Party;
 
 use super::args::{CommonArgs, GatewayArgs, RoleArgs};
 use super::failure::Failure;
@@ -32,7 +33,8 @@ async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Resu
     }
     let listener = bind(listen).await?;
     let url = args.nats.clone().unwrap_or_else(|| config.nats.url.clone());
-    let options = configuration::connect_options(&config, &url, &format!("sluice {role}"));
+    let mut options = configuration::connect_options(&config, &url, &format!("sluice {role}"));
+    options.party = party(role);
     let address = listener.local_addr().context("the listener has no address")?;
     let ground = tokio::select! {
         ground = Ground::connect(options, config, shutdown.clone()) => ground?,
@@ -57,4 +59,14 @@ async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Resu
         format!("sluice {role} {} answers on http://{address}", env!("CARGO_PKG_VERSION"))
     });
     roles.until_stopped(None).await
+}
+
+/// Who the role is to NATS.
+fn party(role: Role) -> Option<Party> {
+    match role {
+        Role::Gateway => Some(Party::Gateway),
+        Role::Worker => Some(Party::Worker),
+        Role::Delivery => Some(Party::Delivery),
+        Role::Admin => None,
+    }
 }

@@ -7,6 +7,7 @@ use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use serde::Serialize;
+use sluice_shared::nats::Nats;
 use sluice_shared::nats::dead::one_line;
 
 use super::error::RequestError;
@@ -25,9 +26,12 @@ pub(super) fn json<T: Serialize>(body: &T) -> Result<Bytes, RequestError> {
     })
 }
 
-/// Sends an answer. Without somewhere to send it the request is done all the same.
-pub(super) async fn send(client: &Client, request: Request, answer: Result<Bytes, RequestError>) {
-    if request.message.reply.is_none() {
+/// Sends an answer. Without somewhere to send it the request is done all the same; so it is where the requester wants
+/// it sent to what it may not publish to itself.
+pub(super) async fn send(nats: &Nats, request: Request, answer: Result<Bytes, RequestError>) {
+    let (client, topology) = (nats.client(), nats.topology());
+    let may_go = |reply: &async_nats::Subject| topology.takes_answers(reply);
+    if !request.message.reply.as_ref().is_some_and(may_go) {
         return;
     }
     let sent = match answer.and_then(|json| fitting(json, client.max_payload())) {

@@ -110,7 +110,7 @@ impl Serving {
             let Some(request) = request else { break };
             match self.place().await {
                 Some(place) => drop(hands.spawn(handle(Arc::clone(&desk), self.operation, request, place))),
-                None => answer::send(desk.nats().client(), request, Err(RequestError::TooManyWaiting(WAITING))).await,
+                None => answer::send(desk.nats(), request, Err(RequestError::TooManyWaiting(WAITING))).await,
             }
         }
         while let Some(ended) = hands.join_next().await {
@@ -131,7 +131,7 @@ impl Serving {
 
 async fn handle(desk: Arc<Desk>, operation: Operation, request: Request, _place: OwnedSemaphorePermit) {
     let answer = Box::pin(desk.handle(operation, &request.message)).await;
-    answer::send(desk.nats().client(), request, answer).await;
+    answer::send(desk.nats(), request, answer).await;
 }
 
 fn log_broken(ended: Result<(), tokio::task::JoinError>) {

@@ -38,6 +38,14 @@ impl Faults {
 pub(super) fn nats(nats: &Nats, faults: &mut Faults) {
     faults.unless(!nats.url.trim().is_empty(), "nats.url", "must not be empty: write nats://host:4222");
     faults.unless(nats.user.is_some() == nats.password.is_some(), "nats.user", "and nats.password go together");
+    let ways = [
+        nats.credentials_file.is_some(),
+        nats.nkey_seed_file.is_some(),
+        nats.user.is_some() || nats.password.is_some(),
+        nats.token.is_some(),
+    ];
+    let one = ways.into_iter().filter(|given| *given).count() <= 1;
+    faults.unless(one, "nats", "takes one of credentials_file, nkey_seed_file, user with password, token");
     faults.unless(nats.tls_cert.is_some() == nats.tls_key.is_some(), "nats.tls_cert", "and nats.tls_key go together");
 }
 

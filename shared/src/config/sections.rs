@@ -36,6 +36,8 @@ pub struct Nats {
     pub tls_key: Option<PathBuf>,
     /// Refuse a connection without TLS.
     pub tls_required: bool,
+    /// Begin with TLS, before the broker has said anything.
+    pub tls_first: bool,
 }
 
 impl fmt::Debug for Nats {

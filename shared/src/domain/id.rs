@@ -285,7 +285,7 @@ impl FromStr for Token {
 
     fn from_str(token: &str) -> Result<Self, UnknownToken> {
         let branch = |number: &str| number.parse().map(BranchId).map_err(|_| UnknownToken);
-        match token {
+        let read = match token {
             "deadline" => Ok(Self::Deadline),
             "overdue" => Ok(Self::Overdue),
             "cancel" => Ok(Self::Cancel),
@@ -293,7 +293,9 @@ impl FromStr for Token {
                 Some(number) => branch(number).map(Self::Start),
                 None => branch(other).map(Self::Branch),
             },
-        }
+        }?;
+        // A number can be written in more ways than one: `02`, `+2`. None but one is written.
+        if read.to_string() == token { Ok(read) } else { Err(UnknownToken) }
     }
 }
 

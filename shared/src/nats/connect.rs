@@ -1,14 +1,16 @@
-//! Connecting: credentials, TLS, reconnects with jitter, and a count of connections that others can watch.
+//! Connecting: credentials, TLS, reconnects with jitter, and a count of connections that others can watch. What the broker
+//! says on its own is heard here too: among it, what this user may not do.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Event;
+use async_nats::{Event, ServerError};
 use tokio::sync::watch;
 
+use super::denied::Denied;
 use super::{Nats, REQUEST_TIMEOUT, broker_error};
-use crate::topology::Topology;
+use crate::topology::{Party, Topology};
 
 /// How to reach the broker. Secrets are not shown by `Debug`.
 #[derive(Clone, Default)]
@@ -17,6 +19,8 @@ pub struct ConnectOptions {
     pub url: String,
     /// What this connection is called in the broker's own lists.
     pub name: String,
+    /// Which part of Sluice this is, where it is one alone: it has inboxes of its own, and makes what is its own.
+    pub party: Option<Party>,
     /// A `.creds` file.
     pub credentials_file: Option<PathBuf>,
     /// A file that holds an nkey seed.
@@ -31,6 +35,8 @@ pub struct ConnectOptions {
     pub tls_client: Option<(PathBuf, PathBuf)>,
     /// Refuse a connection without TLS.
     pub tls_required: bool,
+    /// Begin with TLS, before the broker has said anything: for those that are set to `handshake_first`.
+    pub tls_first: bool,
 }
 
 /// Why there is no connection.
@@ -63,26 +69,33 @@ impl Nats {
         let shown = without_credentials(&options.url);
         let addresses = addresses(&options.url, &shown)?;
         let (count, connections) = watch::channel(0_u64);
-        let connecting = client_options(options)
-            .await?
+        let denied = Arc::new(Denied::default());
+        let told = Arc::clone(&denied);
+        let party = options.party;
+        let mut connecting = client_options(options).await?;
+        if let Some(party) = party {
+            connecting = connecting.custom_inbox_prefix(topology.inbox(party));
+        }
+        let connecting = connecting
             .event_callback(move |event| {
-                let count = count.clone();
-                async move { on_event(&count, &event) }
+                let (count, told) = (count.clone(), Arc::clone(&told));
+                async move { on_event(&count, &told, &event) }
             })
             .connect(addresses)
             .await;
         let client = connecting.map_err(|error| ConnectError::Unreachable { url: shown, why: broker_error(&error) })?;
         let mut jetstream = async_nats::jetstream::new(client.clone());
         jetstream.set_timeout(Duration::from_secs(5));
-        Ok(Self { client, jetstream, topology: Arc::new(topology), connections })
+        Ok(Self { client, jetstream, topology: Arc::new(topology), connections, denied, party })
     }
 }
 
-fn on_event(count: &watch::Sender<u64>, event: &Event) {
+fn on_event(count: &watch::Sender<u64>, denied: &Denied, event: &Event) {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the library's list of events grows")]
     match event {
         Event::Connected => count.send_modify(|n| *n += 1),
         Event::Disconnected => tracing::warn!("disconnected from NATS, reconnecting"),
+        Event::ServerError(ServerError::Other(said)) => denied.hear(said),
         Event::LameDuckMode => tracing::info!("the NATS server is shutting down, moving to another"),
         other => tracing::debug!(event = %other, "NATS"),
     }
@@ -138,7 +151,7 @@ async fn client_options(options: ConnectOptions) -> Result<async_nats::ConnectOp
     if let Some((certificate, key)) = options.tls_client {
         to = to.add_client_certificate(certificate, key);
     }
-    Ok(to)
+    Ok(if options.tls_first { to.tls_first() } else { to })
 }
 
 /// Up to 100 ms at once, up to 2 s later: a fleet must not come back in one instant.

@@ -26,6 +26,9 @@ pub enum NotTaken {
     /// A stream or a service answered that it did not take it.
     #[error("declined: {0}")]
     Declined(String),
+    /// The broker does not let this user publish there.
+    #[error("NATS does not let the delivery publish there: a tenant's own subjects are under `outcomes`")]
+    NotAllowed,
     /// The connection broke meanwhile; somebody may have it.
     #[error("the connection to NATS broke")]
     Broken,
@@ -60,10 +63,12 @@ impl Nats {
             return Err(NotTaken::TooLarge { size, limit });
         }
         let request = Request::new().headers(headers).payload(payload).timeout(Some(within));
+        let to = subject.clone();
         let reply = self.client().send_request(subject, request).await.map_err(|error| {
             #[allow(clippy::wildcard_enum_match_arm, reason = "the library's list of kinds grows")]
             match error.kind() {
                 RequestErrorKind::NoResponders => NotTaken::Nobody,
+                RequestErrorKind::TimedOut if self.is_denied(&to) => NotTaken::NotAllowed,
                 RequestErrorKind::TimedOut => NotTaken::Silence(within),
                 RequestErrorKind::MaxPayloadExceeded => NotTaken::TooLarge { size, limit },
                 RequestErrorKind::InvalidSubject => NotTaken::NoSubject,

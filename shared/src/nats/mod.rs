@@ -8,6 +8,7 @@ pub mod bucket;
 mod connect;
 pub mod dead;
 pub mod deliveries;
+mod denied;
 pub(crate) mod for_now;
 pub mod guarded;
 pub mod hand_over;
@@ -30,7 +31,7 @@ use tokio::sync::watch;
 
 pub use connect::{ConnectError, ConnectOptions};
 
-use crate::topology::Topology;
+use crate::topology::{Party, Topology};
 
 /// How long one request to the broker may take before its effect counts as unknown.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,6 +43,8 @@ pub struct Nats {
     jetstream: Context,
     topology: Arc<Topology>,
     connections: watch::Receiver<u64>,
+    denied: Arc<denied::Denied>,
+    party: Option<Party>,
 }
 
 impl Nats {
@@ -61,6 +64,11 @@ impl Nats {
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// Whether it is for this connection to change what is this party's own.
+    pub(crate) fn acts_for(&self, owner: Party) -> bool {
+        self.party.is_none_or(|party| party == owner || party == Party::Operator)
     }
 
     /// The subject prefix.

@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::consumer::{self, AckPolicy, pull};
 use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorKind};
 
+use super::access::Party;
 use super::names::{Settings, Topology};
 use crate::domain::id::QueueName;
 use crate::nats::bucket::{BucketError, Written};
@@ -60,6 +61,15 @@ pub enum CreateError {
         /// What the broker said.
         why: String,
     },
+    /// Something is not there, and this user may not make it.
+    #[error(
+        "{asset} is not there, and NATS does not let this user make it: run `sluice topology` as one who may (the \
+         operator's key of `sluice nats-config`)"
+    )]
+    NotAllowed {
+        /// Which stream, bucket or consumer.
+        asset: String,
+    },
     /// The settings could not be read or written.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -70,14 +80,20 @@ impl CreateError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::ServerTooOld { .. } | Self::Contradiction { .. } | Self::Refused { .. } => false,
+            Self::ServerTooOld { .. } | Self::Contradiction { .. } | Self::Refused { .. } | Self::NotAllowed { .. } => {
+                false
+            }
             Self::NotNow { .. } => true,
             Self::Bucket(error) => matches!(error, BucketError::Read(ReadError::NoAnswer)),
         }
     }
 
-    fn of<E: Error + ForNow>(asset: String, error: &E) -> Self {
+    /// `request` is what the broker was asked on to make it.
+    fn of<E: Error + ForNow>(nats: &Nats, request: &str, asset: String, error: &E) -> Self {
         let why = broker_error(error);
+        if nats.is_denied(request) {
+            return Self::NotAllowed { asset };
+        }
         if error.is_for_now() { Self::NotNow { asset, why } } else { Self::Refused { asset, why } }
     }
 }
@@ -147,7 +163,7 @@ impl Topology {
         if error.kind() == ConsumerCreateStrictErrorKind::AlreadyExists {
             return Ok(());
         }
-        Err(CreateError::of(format!("consumer {name} on {stream}"), &error))
+        Err(not_made(nats, &stream, name.as_str(), &error))
     }
 
     /// Makes the consumer of what comes due in a shard, again where the broker lost it.
@@ -156,7 +172,8 @@ impl Topology {
     /// Where the broker refuses.
     pub async fn create_due_consumer(&self, nats: &Nats, shard: u16) -> Result<(), CreateError> {
         let options = Options { ack_wait: DUE_ACK_WAIT, dead_letter_age: Duration::ZERO };
-        self.consume(nats, &self.jobs_stream(shard), self.due_consumer(), self.due_filter(shard), options).await
+        let stream = self.jobs_stream(shard);
+        self.consume(nats, Party::Worker, (&stream, self.due_consumer()), self.due_filter(shard), options).await
     }
 
     /// Makes the stream of events, again where a restart of the broker has lost it with its memory.
@@ -174,12 +191,12 @@ impl Topology {
     pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
         let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
         let all_submissions = String::new(); // one filter has no room for two kinds of subjects
-        for (stream, consumer, filter) in [
-            (self.results_stream(), self.results_consumer(), self.results_filter()),
-            (self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (self.submit_stream(), self.submit_consumer(), all_submissions),
+        for (owner, stream, consumer, filter) in [
+            (Party::Delivery, self.results_stream(), self.results_consumer(), self.results_filter()),
+            (Party::Delivery, self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
+            (Party::Gateway, self.submit_stream(), self.submit_consumer(), all_submissions),
         ] {
-            self.consume(nats, &stream, consumer, filter, options).await?;
+            self.consume(nats, owner, (&stream, consumer), filter, options).await?;
         }
         Ok(())
     }
@@ -205,14 +222,17 @@ impl Topology {
             return Ok(()); // a setting that an operator changed on purpose stays
         }
         let made = nats.jetstream().create_stream(stream).await;
-        made.map(|_| ()).map_err(|error| CreateError::of(asset, &error))
+        made.map(|_| ()).map_err(|error| {
+            let request = format!("$JS.API.STREAM.CREATE.{asset}");
+            CreateError::of(nats, &request, asset, &error)
+        })
     }
 
     async fn consume(
         &self,
         nats: &Nats,
-        stream: &str,
-        name: &str,
+        owner: Party,
+        (stream, name): (&str, &str),
         filter: String,
         options: Options,
     ) -> Result<(), CreateError> {
@@ -226,6 +246,12 @@ impl Topology {
             num_replicas: usize::from(self.settings().replicas),
             ..pull::Config::default()
         };
+        let there = nats.jetstream().get_consumer_from_stream::<pull::Config, _, _>(name, stream).await;
+        // One that somebody else pulls is theirs to change.
+        let will_do = |there: &consumer::Config| is_as_wanted(there, &config) || !nats.acts_for(owner);
+        if there.as_ref().is_ok_and(|there| will_do(&there.cached_info().config)) {
+            return Ok(());
+        }
         let Err(error) = nats.jetstream().create_consumer_on_stream(config, stream).await else { return Ok(()) };
         // One that is there and cannot be changed is better than none. (Made within milliseconds of its predecessor's
         // removal, a consumer loses its directory to that, and refuses changes until the next restart.)
@@ -233,8 +259,21 @@ impl Topology {
             tracing::warn!(stream, consumer = name, why = broker_error(&error), "a consumer stays as it was");
             return Ok(());
         }
-        Err(CreateError::of(format!("consumer {name} on {stream}"), &error))
+        Err(not_made(nats, stream, name, &error))
     }
+}
+
+/// Whether a consumer need not be changed: what else it is made with follows from its name.
+fn is_as_wanted(there: &consumer::Config, wanted: &pull::Config) -> bool {
+    there.ack_wait == wanted.ack_wait
+        && there.filter_subject == wanted.filter_subject
+        && there.max_ack_pending == wanted.max_ack_pending
+        && there.max_deliver == wanted.max_deliver
+}
+
+fn not_made<E: Error + ForNow>(nats: &Nats, stream: &str, name: &str, error: &E) -> CreateError {
+    let request = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}");
+    CreateError::of(nats, &request, format!("consumer {name} on {stream}"), error)
 }
 
 fn server_is_new_enough(nats: &Nats) -> Result<(), CreateError> {

@@ -1,11 +1,14 @@
-//! Every stream, subject, consumer and bucket: named in `names`, described in `streams`, created in `create`, nowhere else.
+//! Every stream, subject, consumer and bucket: named in `names`, described in `streams`, created in `create`, nowhere
+//! else; who may do what with it is in `access`.
 
+mod access;
 mod create;
 mod names;
 mod ready;
 mod streams;
 mod subject;
 
+pub use access::{Access, Party, TenantAccess};
 pub use create::{CreateError, MIN_SERVER, Options};
 pub use names::{Settings, Topology};
 pub use subject::{JobSubject, Stage, UnknownSubject};

@@ -11,6 +11,8 @@ use super::names::Topology;
 
 /// Results published twice within this window are stored once.
 const RESULT_DUPLICATES: Duration = Duration::from_secs(120);
+/// Submissions that are stored twice within this window, under one id, are stored once.
+const SUBMIT_DUPLICATES: Duration = Duration::from_millis(100);
 /// How long events are kept for timelines.
 const EVENTS_AGE: Duration = Duration::from_secs(60 * 60);
 
@@ -86,6 +88,9 @@ impl Topology {
             retention: RetentionPolicy::WorkQueue,
             // An operator may limit it; what was acknowledged is never dropped for what comes.
             discard: DiscardPolicy::New,
+            // The broker compares the ids of all tenants, so one could stand in another's way; one key is one job anyway,
+            // however often it is stored. This is the least that the broker takes.
+            duplicate_window: SUBMIT_DUPLICATES,
             allow_direct: true,
             ..self.stream()
         }

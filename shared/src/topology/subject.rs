@@ -65,7 +65,9 @@ impl JobSubject {
     /// # Errors
     /// Where the subject is not of this form under this prefix.
     pub fn parse(prefix: &str, subject: &str) -> Result<(Stage, Self), UnknownSubject> {
-        Self::parts(prefix, subject).ok_or_else(|| UnknownSubject(subject.to_owned()))
+        // Numbers can be written in more ways than one; messages are on the subject that is published to, and no other.
+        let read = Self::parts(prefix, subject).filter(|(stage, address)| address.at(prefix, *stage) == subject);
+        read.ok_or_else(|| UnknownSubject(subject.to_owned()))
     }
 
     fn parts(prefix: &str, subject: &str) -> Option<(Stage, Self)> {
@@ -127,6 +129,7 @@ mod tests {
         assert!(JobSubject::parse("other", &good).is_err());
         assert!(JobSubject::parse("sluice", &format!("{good}.more")).is_err());
         assert!(JobSubject::parse("sluice", "sluice.due.3").is_err());
+        assert!(JobSubject::parse("sluice", &good.replace(".due.3.", ".due.03.")).is_err());
         assert!(JobSubject::parse("sluice", &good.replace(".due.", ".events.")).is_err());
     }
 }

@@ -48,10 +48,8 @@ async fn a_job_without_a_key_gets_that_of_its_header_or_its_message_id_or_its_pl
 #[tokio::test]
 async fn the_same_submission_twice_is_one_job() {
     let (rig, gateway) = Rig::with_gateway().await;
-    let first = rig.publish("sluice.submit", &[("Nats-Msg-Id", "once")], JOB).await;
+    rig.publish("sluice.submit", &[("Nats-Msg-Id", "once")], JOB).await;
     let record = rig.until_record(&Tenant::default(), "once").await;
-    // Within the stream's window the broker drops it; what comes later has the same key.
-    assert_eq!(rig.publish("sluice.submit", &[("Nats-Msg-Id", "once")], JOB).await, first);
     rig.publish("sluice.submit", &[("Idempotency-Key", "once")], JOB).await;
     until("a duplicate", async || {
         gateway.has("sluice_jobs_submitted_total{via=\"nats\",outcome=\"duplicate\"} 1").then_some(())

@@ -34,8 +34,8 @@ async fn printed(script: Child) -> String {
 async fn a_job_is_stored_and_stored_again_as_the_same_one() {
     let (python, rig) = (interpreter().await, Rig::start().await);
     let arguments = ["http://a.example/", "order-7"];
-    assert_eq!(printed(start(&rig, &python, "submit.py", &arguments)).await, "stored\n");
-    assert_eq!(printed(start(&rig, &python, "submit.py", &arguments)).await, "stored before\n");
+    assert_eq!(printed(start(&rig, &python, "submit.py", &arguments)).await, "stored in SLUICE_SUBMIT\n");
+    assert_eq!(printed(start(&rig, &python, "submit.py", &arguments)).await, "stored in SLUICE_SUBMIT\n");
     let _gateway = rig.gateway(options()).await;
     rig.until_record(&tenant("acme"), "order-7").await;
 }

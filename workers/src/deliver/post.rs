@@ -183,9 +183,13 @@ impl Poster {
 fn came(taken: Result<(), NotTaken>) -> Came {
     match taken {
         Ok(()) => Came::Delivered,
-        Err(error @ (NotTaken::Nobody | NotTaken::Silence(_) | NotTaken::Declined(_) | NotTaken::Broken)) => {
-            Came::Failed { error: error.to_string(), retry_after: None }
-        }
+        Err(
+            error @ (NotTaken::Nobody
+            | NotTaken::Silence(_)
+            | NotTaken::Declined(_)
+            | NotTaken::NotAllowed
+            | NotTaken::Broken),
+        ) => Came::Failed { error: error.to_string(), retry_after: None },
         Err(error @ (NotTaken::TooLarge { .. } | NotTaken::NoSubject)) => Came::Refused { reason: error.to_string() },
     }
 }

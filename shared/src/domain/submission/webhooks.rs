@@ -78,8 +78,9 @@ fn check_subject(subject: &str, limits: &Limits<'_>) -> Result<(), String> {
         ));
     }
     let first = subject.split('.').next().unwrap_or_default();
-    if first.starts_with('$') || first == "_INBOX" {
-        return Err("must not be a subject of the broker itself (`$…`, `_INBOX.…`)".to_owned());
+    let of_the_broker = ["$", "_INBOX", "_R_", "_GR_"].iter().any(|own| first.starts_with(own));
+    if of_the_broker {
+        return Err("must not be a subject of the broker itself (`$…`, `_INBOX…`, `_R_…`)".to_owned());
     }
     let (prefix, tenant) = (limits.prefix, limits.tenant);
     let own = subject.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('.'));

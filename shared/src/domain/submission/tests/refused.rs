@@ -168,6 +168,8 @@ fn subjects_of_the_broker_and_our_own_are_no_webhooks_but_the_tenants_outcomes_a
         "ä",
         "$JS.API.x",
         "_INBOX.x",
+        "_INBOX_own.x",
+        "_R_.x.y",
         "sluice",
         "sluice.jobs.1",
         "sluice.outcomes",
