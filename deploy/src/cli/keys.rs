@@ -7,7 +7,7 @@ use sluice_shared::clock;
 use sluice_shared::domain::access::{Quotas, Scope, Scopes, Wish};
 use sluice_shared::keys::{KeyError, Keys};
 use sluice_shared::nats::{ConnectError, Nats, broker_error};
-use sluice_shared::topology::Topology;
+use sluice_shared::topology::{Party, Topology};
 
 use super::failure::Failure;
 use super::keys_args::{CreateArgs, KeysCommand, ListArgs, PlaceArgs, RevokeArgs};
@@ -62,7 +62,9 @@ async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
 async fn open(place: &PlaceArgs) -> Result<Keys, Failure> {
     let config = configuration::load(place.config.as_deref())?;
     let url = place.nats.clone().unwrap_or_else(|| config.nats.url.clone());
-    let options = configuration::connect_options(&config, &url, "sluice keys");
+    let mut options = configuration::connect_options(&config, &url, "sluice keys");
+    // What a gateway may do is enough.
+    options.party = Some(Party::Gateway);
     let topology = Topology::new(configuration::topology(&config));
     let nats = Nats::connect(options, topology).await.map_err(|error| match error {
         ConnectError::Credentials { .. } => Failure::Usage(error.into()),

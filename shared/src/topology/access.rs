@@ -136,7 +136,7 @@ impl Topology {
         may.push("$JS.API.INFO".to_owned()); // how much is stored
         may.extend([ACROSS.to_owned(), format!("{}.>", self.inbox(Party::Operator))]);
         let listens = ["*", "*.*"].map(|rest| format!("{}.api.{rest}", self.prefix()));
-        let hears = ["$SRV.>".to_owned(), format!("{}.events.>", self.prefix())];
+        let hears = ["$SRV.>".to_owned(), format!("{}.events.>", self.prefix()), self.settled_any()];
         Access { publish: may, subscribe: listens.into_iter().chain(hears).collect() }
     }
 

@@ -56,6 +56,7 @@ async fn the_configuration_of_the_cluster_is_one_that_a_server_takes() {
         ("LISTEN", "127.0.0.1:4222"),
         ("MONITOR", "127.0.0.1:8222"),
         ("STORE", "/tmp"),
+        ("STORE_KEY", "k0123456789abcdef"),
         ("CLUSTER_LISTEN", "127.0.0.1:6222"),
         ("ROUTES", "[nats://127.0.0.1:6222]"),
         ("GATEWAY_PASSWORD", "a"),

@@ -3,7 +3,10 @@
 use http::Method;
 use serde_json::{Value, json};
 use sluice::scripted::Script;
+use sluice_tests::client::Client;
 use sluice_tests::configuration::Configuration;
+use sluice_tests::{DEADLINE, eventually, program};
+use tokio::process::Command;
 
 use crate::rig::{Guarded, job};
 
@@ -74,5 +77,43 @@ async fn everything_else_that_roles_do_is_allowed_to_them() {
     assert_eq!(post(&guarded, Method::DELETE, &format!("/v1/dead-letters/{}", again.sequence), None).await.0, 204);
     assert_eq!(post(&guarded, Method::POST, &format!("/v1/jobs/{lonely}/webhooks/0/replay"), None).await.0, 202);
     scene.system.broker.dead_letters("webhook", 1).await;
+    guarded.nothing_was_refused();
+}
+
+#[tokio::test]
+async fn keys_and_secrets_are_kept_and_used_by_those_who_have_to() {
+    let guarded = Guarded::with(&[], Configuration::default().set("gateway.auth", "keys")).await;
+    let scene = &guarded.scene;
+    let mut make = Command::new(program());
+    make.args(["keys", "create", "--admin", "--json", "--nats", guarded.server.url()]);
+    make.arg("--config").arg(&guarded.configuration).env("SLUICE_NATS__NKEY_SEED_FILE", guarded.server.seed("gateway"));
+    let made = make.output().await.unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let client = Client::with_key(scene.system.gateways[0].http(), made["key"].as_str().unwrap());
+    let ask = async |method: Method, path: &str, body: Value| {
+        client.send(method, path, &[], Some(body.to_string().into_bytes())).await
+    };
+    let put = async |path: &str, body: Value| {
+        let stored = async || (ask(Method::PUT, path, body.clone()).await.status == 200).then_some(());
+        eventually("a secret that is set", stored).await;
+    };
+    put("/v1/secrets/token", json!({"value": "a value"})).await;
+    put("/v1/webhook-secrets", json!({"primary_secret": "a secret of some length"})).await;
+    let limited =
+        json!({"tenant": "default", "scopes": ["submit", "read"], "quotas": {"jobs_per_day": 9, "open_jobs": 9}});
+    let key = ask(Method::POST, "/v1/keys", limited).await;
+    assert_eq!(key.status, 201, "{key:#?}");
+    let user = Client::with_key(scene.system.gateways[0].http(), key.body["key"].as_str().unwrap());
+    let job = user.submit(&scene.job("/", json!({"headers": {"x-token": "{{secret:token}}"}}))).await;
+    let post = scene.hooks.wait_for_job(&job.job_id, DEADLINE).await.unwrap();
+    assert!(post.call.header("webhook-signature").is_some());
+    assert_eq!(scene.destination.calls("/")[0].header("x-token"), Some("a value"));
+    assert_eq!(ask(Method::GET, "/v1/secrets", json!(null)).await.body["secrets"][0]["name"], "token");
+    for (path, status) in [("/v1/secrets/token", 204), ("/v1/webhook-secrets", 204)] {
+        assert_eq!(ask(Method::DELETE, path, json!(null)).await.status, status);
+    }
+    let id = key.body["id"].as_str().unwrap();
+    assert_eq!(ask(Method::DELETE, &format!("/v1/keys/{id}"), json!(null)).await.status, 204);
     guarded.nothing_was_refused();
 }
