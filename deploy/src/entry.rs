@@ -44,6 +44,6 @@ pub(crate) fn delivery(ground: Ground) -> anyhow::Result<AtWork> {
     Ok(Box::pin(async move {
         let effects = ground.effects().await;
         let options = DeliveryOptions::new(&ground.config.delivery, ground.config.worker.ack_wait);
-        Ok(deliver::run(effects, options, ground.metrics, ground.shutdown).await?)
+        Ok(Box::pin(deliver::run(effects, options, ground.metrics, ground.shutdown)).await?)
     }))
 }
