@@ -31,8 +31,11 @@ const NOW: Millis = Millis(1_767_225_600_000);
 /// The longest text that is looked at, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// All of them, by name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// What a target is called, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 7] = [
     ("submission", submission),
     ("wire", wire),
     ("headers", headers),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 #[path = "../../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "it is a library of its own, for libFuzzer")]
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

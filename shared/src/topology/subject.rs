@@ -66,7 +66,9 @@ impl JobSubject {
     /// Where the subject is not of this form under this prefix.
     pub fn parse(prefix: &str, subject: &str) -> Result<(Stage, Self), UnknownSubject> {
         // Numbers can be written in more ways than one; messages are on the subject that is published to, and no other.
-        let read = Self::parts(prefix, subject).filter(|(stage, address)| address.at(prefix, *stage) == subject);
+        let as_published =
+            |address: &Self| subject.strip_suffix(&address.to_string()).is_some_and(|head| head.ends_with('.'));
+        let read = Self::parts(prefix, subject).filter(|(_, address)| as_published(address));
         read.ok_or_else(|| UnknownSubject(subject.to_owned()))
     }
 
