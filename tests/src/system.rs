@@ -45,7 +45,15 @@ pub struct WrongClocks {
 impl Default for Setup {
     fn default() -> Self {
         let (wrong_clocks, configuration) = (WrongClocks::default(), Configuration::default());
-        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, regions: &[], environment: Vec::new(), configuration }
+        Self {
+            gateways: 1,
+            workers: 1,
+            deliveries: 1,
+            wrong_clocks,
+            regions: &[],
+            environment: Vec::new(),
+            configuration,
+        }
     }
 }
 

@@ -159,7 +159,10 @@ pub(super) fn record(tenant: &Tenant, key: &str, job: &Job, incarnation: Incarna
         fingerprint: fingerprint::of(job),
         accepted_at: now,
         starts_at,
-        branches: region::lay_out(job).into_iter().map(|(one, placed)| branch(tenant, one, placed, starts_at)).collect(),
+        branches: region::lay_out(job)
+            .into_iter()
+            .map(|(one, placed)| branch(tenant, one, placed, starts_at))
+            .collect(),
         deadline_at: job.deadline.map(|after| starts_at.after(after)),
         overdue_at: job.on_failure_timeout.map(|after| starts_at.after(after)),
         overdue: false,

@@ -112,8 +112,7 @@ impl Core {
 }
 
 impl Answered {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Success, Self::Limited, Self::Retryable, Self::Elsewhere, Self::Final];
+    pub(super) const ALL: [Self; 5] = [Self::Success, Self::Limited, Self::Retryable, Self::Elsewhere, Self::Final];
 
     fn verdict(self) -> Verdict {
         match self {

@@ -20,7 +20,8 @@ impl Steps {
             state.breaks("OnlyForward");
         }
         let failed = new.outcome.as_ref().filter(|outcome| outcome.status == Status::Failed);
-        if failed.is_some_and(|outcome| outcome.reason != Some(Reason::Deadline)) && new.any_live() && !new.is_fanout() {
+        if failed.is_some_and(|outcome| outcome.reason != Some(Reason::Deadline)) && new.any_live() && !new.is_fanout()
+        {
             state.breaks("FailsWhenAllAreDead");
         }
         let succeeded = new.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Success);

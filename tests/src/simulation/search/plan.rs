@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_shared::domain::id::{BranchId, Incarnation, Tenant};
-use sluice_shared::domain::job::{Body, Contender, ExecutionMode, Job, Placement, Request, RetryPolicy, Trigger, Webhook};
+use sluice_shared::domain::job::{
+    Body, Contender, ExecutionMode, Job, Placement, Request, RetryPolicy, Trigger, Webhook,
+};
 use sluice_shared::domain::record::Record;
 
 use super::super::submit::record;
