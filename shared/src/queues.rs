@@ -95,7 +95,7 @@ pub struct Queues {
     bucket: Bucket<QueueEntry>,
     known: Arc<RwLock<Watched<QueueName, QueueEntry>>>,
     version: watch::Receiver<u64>,
-    regions: Regions,
+    regions: Arc<Regions>,
 }
 
 impl Queues {
@@ -104,7 +104,7 @@ impl Queues {
         let bucket = nats.bucket::<QueueEntry>(&nats.topology().queues_bucket());
         let known = Arc::new(RwLock::new(Watched::default()));
         let (changed, mut version) = watch::channel(0_u64);
-        let regions = Regions::start(nats);
+        let regions = Arc::new(Regions::start(nats));
         let (mut changes, copy) = (bucket.watch(), Arc::clone(&known));
         tokio::spawn(async move {
             loop {
