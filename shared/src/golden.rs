@@ -24,11 +24,13 @@ use crate::domain::job::{
 };
 use crate::domain::named_secret::SecretValue;
 use crate::domain::outcome::{Answer, Content, ErrorKind, Outcome, Reason, Response, Status};
-use crate::domain::record::{Branch, BranchState, Fingerprint, Record};
+use crate::domain::record::{Branch, BranchState, Fingerprint, Moved, Placed, Record};
+use crate::domain::region::Place;
 use crate::domain::result::JobResult;
 use crate::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 use crate::nats::guarded::Pointer;
 use crate::queues::QueueEntry;
+use crate::regions::RegionEntry;
 use crate::seal::{Kept, SealKey, Sealed};
 use crate::secrets::KeptEntry;
 use crate::topology::Settings;
@@ -105,7 +107,7 @@ fn job(follow_ups: bool) -> Job {
         deadline: Some(Duration::from_secs(120)),
         retry_at: Some(Millis(7)),
         placement: Placement {
-            regions: vec!["eu".into()],
+            regions: vec!["eu".parse().unwrap()],
             region_policy: RegionPolicy::Strict,
             execution_mode: ExecutionMode::Fanout,
         },
@@ -119,17 +121,27 @@ fn response() -> Answer {
         attempt: 3,
         at: Millis(11),
         content: Content::Response(Response { status: 500, headers, body, truncated: true }),
+        region: None,
     }
 }
 
 fn no_response() -> Answer {
     let content = Content::Error { kind: ErrorKind::Interrupted, message: "broke off".into() };
-    Answer { attempt: 1, at: Millis(12), content }
+    Answer { attempt: 1, at: Millis(12), content, region: None }
 }
 
 fn branch(contender: Contender, state: BranchState, last: Option<Answer>) -> Branch {
     let queue = QueueName::of(&Tenant::default(), &destination(), contender.account.as_deref());
-    Branch { contender, queue, shard: 3, state, started_at: Some(Millis(2)), answers: 4, last }
+    Branch {
+        contender,
+        queue,
+        shard: 3,
+        state,
+        started_at: Some(Millis(2)),
+        answers: 4,
+        last,
+        placed: Placed::default(),
+    }
 }
 
 fn record(outcome: Option<Outcome>) -> Record {
@@ -155,7 +167,7 @@ fn record(outcome: Option<Outcome>) -> Record {
         webhook_quorum: 1,
         on_success: Some(Box::new(job(false))),
         on_failure: Some(Box::new(job(true))),
-        placement: Placement::default(),
+        placement: Placement { execution_mode: ExecutionMode::Race, ..Placement::default() },
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         outcome,
     }
@@ -163,6 +175,11 @@ fn record(outcome: Option<Outcome>) -> Record {
 
 fn ended(status: Status, reason: Option<Reason>, winner: Token) -> Record {
     record(Some(Outcome { status, reason, winner, at: Millis(99), answer: Some(response()) }))
+}
+
+/// A job that has not ended.
+pub(crate) fn pending_record() -> Record {
+    record(None)
 }
 
 /// A job that ended with a body of so many bytes.
@@ -198,7 +215,7 @@ fn golden_poison() {
     keeps_its_form("record_poisoned", &ended(Status::Failed, Some(Reason::Poisoned(why())), Token::Deadline));
     let mut record = record(None);
     let content = Content::Error { kind: ErrorKind::Poisoned, message: why() };
-    record.branches[0].last = Some(Answer { attempt: 1, at: Millis(12), content });
+    record.branches[0].last = Some(Answer { attempt: 1, at: Millis(12), content, region: None });
     keeps_its_form("record_poisoned_branch", &record);
 }
 
@@ -235,6 +252,7 @@ fn golden_queues_and_gates() {
             keep_until: Millis(8),
             closing_since: Some(Millis(9)),
             paused_since: None,
+            place: Place::default(),
         },
     );
     let learned = Learned {
@@ -287,6 +305,32 @@ fn golden_an_open_circuit() {
 }
 
 #[test]
+fn golden_regions() {
+    let place = || Place { regions: vec!["eu".parse().unwrap(), "us".parse().unwrap()], policy: RegionPolicy::Strict };
+    let mut record = record(None);
+    record.placement = job(false).placement;
+    record.branches[1].state = BranchState::Done;
+    record.branches[1].last = Some(Answer { region: Some("us".parse().unwrap()), ..response() });
+    let moved = Some(Moved { from: BranchId(1), reroutes: 2, retries: 3 });
+    record.branches[2].placed = Placed { place: place(), request_of: Some(BranchId(0)), moved };
+    keeps_its_form("record_regions", &record);
+    keeps_its_form("region", &RegionEntry { until: Millis(5) });
+    let entry = QueueEntry {
+        tenant: Tenant::default(),
+        destination: destination(),
+        account: None,
+        shard: 3,
+        gates: Vec::new(),
+        max_ack_pending: 4096,
+        keep_until: Millis(8),
+        closing_since: None,
+        paused_since: None,
+        place: place(),
+    };
+    keeps_its_form("queue_placed", &entry);
+}
+
+#[test]
 fn golden_settings() {
     let settings =
         Settings { prefix: "sluice".into(), shards: 16, record_buckets: 4, replicas: 3, consumers_in_memory: true };
@@ -305,6 +349,7 @@ fn golden_what_operators_set() {
         keep_until: Millis(8),
         closing_since: None,
         paused_since: Some(Millis(10)),
+        place: Place::default(),
     };
     keeps_its_form("queue_paused", &queue);
     let (interval, set_at) = (Interval::of_rate(2.0), Nanos(15));

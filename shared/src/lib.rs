@@ -10,6 +10,7 @@ pub mod keys;
 pub mod nats;
 pub mod panics;
 pub mod queues;
+pub mod regions;
 pub mod seal;
 pub mod secrets;
 pub mod telemetry;

@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use crate::clock::Millis;
 use crate::domain::id::{Destination, GateName, QueueName, Tenant};
 use crate::domain::record::{Branch, Record};
+use crate::domain::region::Place;
 use crate::nats::Nats;
 use crate::nats::bucket::{Bucket, BucketError, Entry, Written};
 use crate::nats::watched::Watched;
+use crate::regions::Regions;
 
 /// How long a queue is kept after work was last published.
 const KEEP: Duration = Duration::from_secs(25 * 3600);
@@ -45,6 +47,9 @@ pub struct QueueEntry {
     /// Since when nothing of it is sent, if an operator paused it. It is kept until it is resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_since: Option<Millis>,
+    /// Which workers pull it.
+    #[serde(default, skip_serializing_if = "Place::is_anywhere")]
+    pub place: Place,
 }
 
 /// What a queue stands for: all that its entry is made from.
@@ -56,6 +61,8 @@ pub struct QueueSpec {
     pub destination: Destination,
     /// The account there.
     pub account: Option<String>,
+    /// Which workers pull it.
+    pub place: Place,
     /// Its shard, where a record has stored one already.
     pub shard: Option<u16>,
 }
@@ -69,6 +76,7 @@ impl QueueSpec {
             tenant: record.tenant.clone(),
             destination: Destination::of(&url)?,
             account: branch.contender.account.clone(),
+            place: branch.placed.place.clone(),
             shard: Some(branch.shard),
         })
     }
@@ -76,7 +84,7 @@ impl QueueSpec {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> QueueName {
-        QueueName::of(&self.tenant, &self.destination, self.account.as_deref())
+        QueueName::placed(&self.tenant, &self.destination, self.account.as_deref(), &self.place)
     }
 }
 
@@ -87,14 +95,16 @@ pub struct Queues {
     bucket: Bucket<QueueEntry>,
     known: Arc<RwLock<Watched<QueueName, QueueEntry>>>,
     version: watch::Receiver<u64>,
+    regions: Arc<Regions>,
 }
 
 impl Queues {
-    /// Starts watching, and waits until all entries are there.
+    /// Starts watching, and waits until all entries are there, and which regions have workers is known.
     pub async fn start(nats: &Nats) -> Self {
         let bucket = nats.bucket::<QueueEntry>(&nats.topology().queues_bucket());
         let known = Arc::new(RwLock::new(Watched::default()));
         let (changed, mut version) = watch::channel(0_u64);
+        let regions = Arc::new(Regions::start(nats));
         let (mut changes, copy) = (bucket.watch(), Arc::clone(&known));
         tokio::spawn(async move {
             loop {
@@ -109,8 +119,9 @@ impl Queues {
             }
         });
         // A broker that never answers is seen by whoever uses it next; waiting for ever here would hide it.
-        let _ = tokio::time::timeout(Duration::from_secs(10), version.changed()).await;
-        Self { nats: nats.clone(), bucket, known, version }
+        let told = async { tokio::join!(version.changed(), regions.known()) };
+        let _ = tokio::time::timeout(Duration::from_secs(10), told).await;
+        Self { nats: nats.clone(), bucket, known, version, regions }
     }
 
     /// Counts changes, for those who follow the set of queues.
@@ -143,6 +154,12 @@ impl Queues {
         let mut found: Vec<_> = known.iter().filter(|(name, entry)| wanted(name, &entry.value)).collect();
         found.sort_unstable_by_key(|(name, _)| *name);
         found.into_iter().take(most).map(|(name, entry)| (name.clone(), entry.clone())).collect()
+    }
+
+    /// Which regions have workers.
+    #[must_use]
+    pub fn regions(&self) -> &Regions {
+        &self.regions
     }
 
     /// The bucket, for those who remove entries.
@@ -217,6 +234,7 @@ impl Queues {
             keep_until: now.after(KEEP),
             closing_since: None,
             paused_since: None,
+            place: spec.place.clone(),
         }
     }
 }

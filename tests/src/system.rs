@@ -23,6 +23,8 @@ pub struct Setup {
     pub deliveries: usize,
     /// By how many milliseconds the clocks of machines are ahead, or behind: that of each role's process in turn.
     pub wrong_clocks: WrongClocks,
+    /// The regions of workers: that of each in turn; none where it is empty, or nothing is said.
+    pub regions: &'static [&'static str],
     /// What is in the environment of all of them.
     pub environment: Vec<(&'static str, String)>,
     /// What all of them are configured with.
@@ -45,8 +47,16 @@ pub struct WrongClocks {
 impl Default for Setup {
     fn default() -> Self {
         let (wrong_clocks, configuration) = (WrongClocks::default(), Configuration::default());
-        let environment = Vec::new();
-        Self { gateways: 1, workers: 1, deliveries: 1, wrong_clocks, environment, configuration, seeds: None }
+        Self {
+            gateways: 1,
+            workers: 1,
+            deliveries: 1,
+            wrong_clocks,
+            regions: &[],
+            environment: Vec::new(),
+            configuration,
+            seeds: None,
+        }
     }
 }
 
@@ -67,6 +77,7 @@ pub struct System {
     /// The nats-server that they share.
     pub broker: TestBroker,
     clocks: WrongClocks,
+    regions: &'static [&'static str],
     environment: Vec<(&'static str, String)>,
     seeds: Option<PathBuf>,
     files: TempDir,
@@ -93,9 +104,10 @@ impl System {
     /// Where a role does not announce itself.
     pub async fn on(broker: TestBroker, setup: Setup) -> Self {
         let files = tempfile::tempdir().unwrap();
-        let (clocks, environment) = (setup.wrong_clocks, setup.environment);
+        let (clocks, regions, environment) = (setup.wrong_clocks, setup.regions, setup.environment);
         let (gateways, workers, deliveries) = (Vec::new(), Vec::new(), Vec::new());
-        let mut this = Self { gateways, workers, deliveries, broker, clocks, environment, seeds: setup.seeds, files };
+        let mut this =
+            Self { gateways, workers, deliveries, broker, clocks, regions, environment, seeds: setup.seeds, files };
         this.reconfigure(&setup.configuration);
         let roles = [("gateway", setup.gateways), ("worker", setup.workers), ("delivery", setup.deliveries)];
         let each = roles.iter().flat_map(|(role, count)| (0..*count).map(|number| this.role(role, number)));
@@ -158,7 +170,9 @@ impl System {
         let wrong_by = clocks.get(number).copied().unwrap_or_default();
         let log = self.file(&format!("{role}-{number}.log"));
         let clock = ("SLUICE_CLOCK_WRONG_BY", wrong_by.to_string());
-        let environment = self.environment.iter().cloned().chain([clock]);
+        let region = self.regions.get(number).filter(|region| role == "worker" && !region.is_empty());
+        let region = region.map(|region| ("SLUICE_WORKER__REGION", (*region).to_owned()));
+        let environment = self.environment.iter().cloned().chain([clock]).chain(region);
         let environment = environment.map(|(name, value)| (name.to_owned(), value.into())).collect();
         Process::within(&name, self.arguments(role), log, environment).await
     }

@@ -139,6 +139,30 @@ fn an_overdue_job_submits_its_follow_up_in_every_order_of_every_step() {
 }
 
 #[test]
+fn a_race_over_regions_and_a_fanout_end_once_in_every_order_of_every_step() {
+    for tree in [Tree::Race, Tree::Fanout] {
+        holds(&small(tree));
+        holds(&Plan { limited: true, faults: 0, ..small(tree) });
+        holds(&Plan { attempts: 2, faults: 0, ..small(tree) });
+        holds(&Plan { cancels: 1, faults: 0, ..small(tree) });
+        holds(&Plan { submitters: 2, faults: 0, ..small(tree) });
+        holds(&Plan { sweep: true, lost: true, ..small(tree) });
+    }
+}
+
+#[test]
+fn a_branch_that_moves_is_called_once_in_every_region_in_every_order_of_every_step() {
+    let moves = |plan: Plan| Plan { moves: true, ..plan };
+    holds(&moves(Plan { faults: 2, ..small(Tree::Alone) }));
+    holds(&moves(Plan { attempts: 2, ..small(Tree::Alone) }));
+    holds(&moves(Plan { sweep: true, lost: true, ..small(Tree::Alone) }));
+    holds(&moves(Plan { cancels: 1, ..small(Tree::Alone) }));
+    holds(&moves(small(Tree::OnError)));
+    holds(&moves(small(Tree::OnTimeout)));
+    holds(&moves(Plan { faults: 0, ..small(Tree::Fanout) }));
+}
+
+#[test]
 fn the_sweep_heals_in_every_order_of_every_step_what_nobody_else_can() {
     let sweep = |plan: Plan| Plan { sweep: true, swallowed: true, lost: true, ..plan };
     holds(&sweep(Plan { faults: 2, ..Plan::default() }));

@@ -11,7 +11,9 @@ use futures_util::future::join_all;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::demand::When;
 use sluice_shared::domain::id::{BranchId, Destination, JobId, QueueName, Tenant, Token};
+use sluice_shared::domain::outcome::{Content, ErrorKind, Status};
 use sluice_shared::domain::record::BranchState;
+use sluice_shared::domain::region::Place;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::{Effects, Receipt, Submission};
 use sluice_shared::nats::records::Found;
@@ -179,7 +181,7 @@ async fn a_paused_queue_stays_paused_and_is_not_removed_though_it_is_empty_and_e
     let rig = Rig::start().await;
     let spec = |host: &str| {
         let destination = Destination::of(&format!("http://{host}/").parse().unwrap()).unwrap();
-        QueueSpec { tenant: Tenant::default(), destination, account: None, shard: None }
+        QueueSpec { tenant: Tenant::default(), destination, account: None, place: Place::default(), shard: None }
     };
     let (paused, other, queues) = (spec("a.example"), spec("b.example"), rig.effects.queues());
     for spec in [&paused, &other] {
@@ -402,4 +404,36 @@ fn copy(from: &Path, to: &Path) {
         let file = file.unwrap();
         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_job_that_is_only_for_a_region_without_workers_expires_once_it_is_too_old() {
+    let rig = Rig::start().await;
+    let options = || SweepOptions { max_age: Duration::from_millis(50), ..options() };
+    let round = || Sweep::new(rig.effects.clone(), options(), Metrics::new());
+    let (tenant, mut receipts) = (Tenant::default(), Vec::new());
+    let limits = Limits::new(1 << 20, clock::now(), "sluice", &tenant);
+    for policy in ["strict", "fallback"] {
+        let json = format!(r#"{{"url":"http://a.example/","regions":["eu"],"region_policy":"{policy}"}}"#);
+        let job = read(json.as_bytes(), &limits).unwrap();
+        let submission = Submission { tenant: tenant.clone(), key: policy.into(), job, traceparent: None };
+        receipts.push(rig.effects.submit(submission).await.unwrap());
+    }
+    let outcome = async |receipt: &Receipt| match rig.effects.records().read(&receipt.job).await.unwrap() {
+        Found::Record(record, _) => record.outcome,
+        found @ (Found::Absent | Found::Newer(_) | Found::Malformed(_)) => panic!("{found:?}"),
+    };
+    sleep(Duration::from_millis(100)).await;
+    let (eu, regions) = ("eu".parse().unwrap(), rig.effects.queues().regions());
+    regions.keep(&eu, Duration::from_secs(1)).await.unwrap();
+    let mut live = regions.changes();
+    live.wait_for(|live| live.as_ref().is_some_and(|live| live.contains(&eu))).await.unwrap();
+    let sweep = round();
+    assert!(sweep.round().await && outcome(&receipts[0]).await.is_none(), "its region has workers");
+    live.wait_for(|live| live.as_ref().is_some_and(|live| live.is_empty())).await.unwrap();
+    assert!(sweep.round().await);
+    let ended = outcome(&receipts[0]).await.unwrap();
+    let expired = |content| matches!(content, Content::Error { kind: ErrorKind::Expired, .. });
+    assert!(ended.status == Status::Failed && ended.answer.is_some_and(|answer| expired(answer.content)));
+    assert!(outcome(&receipts[1]).await.is_none(), "others take it");
 }

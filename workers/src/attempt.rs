@@ -14,9 +14,12 @@ use sluice_shared::domain::job::Body;
 use sluice_shared::domain::outcome::{Answer, Class, Content, ErrorKind};
 use sluice_shared::domain::pace::{Closes, Pace};
 use sluice_shared::domain::record::{Branch, Record};
+use sluice_shared::domain::region::Standpoint;
+use sluice_shared::domain::reroute::{self, Elsewhere};
 use sluice_shared::domain::retry;
 use sluice_shared::effects::{JobMessage, LOSER_BODY, Seen, Unfinished};
 use sluice_shared::nats::ack::InHand;
+use sluice_shared::queues::QueueSpec;
 use sluice_shared::telemetry::traceparent;
 use tokio::time::Instant;
 
@@ -184,14 +187,15 @@ impl Attempt<'_> {
             Body::Inline(bytes) => bytes.clone(),
             Body::Stored { .. } => {
                 let records = self.dispatcher.handler.effects().records();
-                match records.body(&self.message.address.job, &record.incarnation, self.branch).await? {
+                match records.body(&self.message.address.job, &record.incarnation, record.body_of(self.branch)).await? {
                     Some(body) => body,
                     None => return Ok(Err(unsendable("the request's body is not stored any more"))),
                 }
             }
         };
         let traceparent = record.traceparent.as_deref().and_then(traceparent::child);
-        let marks = Marks { key: &record.key, branch: self.branch, traceparent };
+        // A call that goes on in another region is the same call to its destination.
+        let marks = Marks { key: &record.key, branch: record.began_as(self.branch), traceparent };
         let headers = match self.dispatcher.handler.effects().sealing().headers(&record.tenant, request) {
             Ok(headers) => headers,
             Err(error) => return Ok(Err(unopened(&error))),
@@ -212,7 +216,7 @@ impl Attempt<'_> {
         let in_flight = handler.metrics().attempt_started();
         let began = Instant::now();
         let timeout = branch.contender.timeout.unwrap_or(settings.attempt_timeout);
-        let limit = handler.effects().caps().response_body;
+        let limit = handler.effects().caps().kept_of_success(record);
         let content = ready.send(timeout, limit).await;
         drop(in_flight);
         let class = classify(&content, &branch.contender.retry, &settings.retry_codes);
@@ -237,12 +241,35 @@ impl Attempt<'_> {
         let verdict = match classify(&content, &policy, &settings.retry_codes) {
             Class::Success => Verdict::Success,
             Class::Limited => Verdict::Limited { until: closed_until.unwrap_or(now) },
-            Class::Retryable => retry::again(self.attempt, &policy, &settings.retry, closed_until, now, rand::random()),
-            Class::Final => Verdict::Final,
+            class @ (Class::Retryable | Class::Final) => match self.elsewhere(&seen.record, &content).await {
+                Some(elsewhere) => Verdict::Elsewhere(Box::new(elsewhere)),
+                None if class == Class::Retryable => {
+                    let attempt = self.attempt + seen.record.branch(self.branch).map_or(0, reroute::retries_before);
+                    retry::again(attempt, &policy, &settings.retry, closed_until, now, rand::random())
+                }
+                None => Verdict::Final,
+            },
         };
-        let answer = Answer { attempt: self.attempt, at: now, content };
+        let answer = Answer { attempt: self.attempt, at: now, content, region: settings.region.clone() };
         let answer = if verdict == Verdict::Success { answer } else { answer.cut_to(LOSER_BODY) };
         Ended::Answered { answer, verdict, seen }
+    }
+
+    /// Where the answer moves the branch to. Its queue there is made first, for that says which shard holds it; where the broker
+    /// does not take that now, the branch stays, and is tried again like any other.
+    async fn elsewhere(&self, record: &Record, content: &Content) -> Option<Elsewhere> {
+        let Content::Response(response) = content else { return None };
+        let queues = self.dispatcher.handler.effects().queues();
+        let (own, live) = (self.dispatcher.settings.region.as_ref(), queues.regions().live());
+        let place = reroute::next(record, self.branch, response.status, Standpoint { own, live: &live })?;
+        let spec = QueueSpec { place, shard: None, ..QueueSpec::of_branch(record, record.branch(self.branch)?)? };
+        match queues.keep(&spec, clock::now()).await {
+            Ok(shard) => Some(Elsewhere { queue: spec.name(), shard, place: spec.place }),
+            Err(error) => {
+                tracing::warn!(%error, "a branch stays in its region, for its queue in another could not be made");
+                None
+            }
+        }
     }
 
     /// Tells the gate whether the destination works. A call that took too long says nothing about that: its job may have

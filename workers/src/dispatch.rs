@@ -111,7 +111,7 @@ impl Dispatcher {
     ) -> Result<Then, Unfinished> {
         let mut seen = Some(seen);
         loop {
-            match self.handler.conclude(message, seen.take(), answer, verdict).await {
+            match self.handler.conclude(message, seen.take(), answer, verdict.clone()).await {
                 Err(unfinished) if !unfinished.is_for_good() => {
                     tracing::warn!(job = %message.address.job, %unfinished, "an answer is kept until the broker takes it");
                     tokio::time::sleep(CONCLUDE_AGAIN).await;

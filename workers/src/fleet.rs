@@ -1,9 +1,11 @@
-//! Which queues this worker pulls: all that have an entry. Follows the watched set and runs one task a queue.
+//! Which queues this worker pulls: all that have an entry and may run where it is. Follows the watched sets of queues and of
+//! regions that have workers, and runs one task a queue.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sluice_shared::domain::id::QueueName;
+use sluice_shared::domain::region::Standpoint;
 use sluice_shared::queues::QueueEntry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -33,11 +35,16 @@ impl Fleet {
     pub(crate) async fn run(self) {
         let queues = self.dispatcher.handler.effects().queues();
         let stop = &self.dispatcher.stop.begun;
-        let mut version = queues.version();
+        let own = self.dispatcher.settings.region.as_ref();
+        let (mut version, mut regions) = (queues.version(), queues.regions().changes());
         let mut pulled = HashMap::<QueueName, Pulled>::new();
         loop {
             version.mark_unchanged();
-            let wanted: HashMap<_, _> = queues.all().into_iter().collect();
+            regions.mark_unchanged();
+            let live = queues.regions().live();
+            let standpoint = Standpoint { own, live: &live };
+            let mut wanted: HashMap<_, _> = queues.all().into_iter().collect();
+            wanted.retain(|_, entry| standpoint.takes(&entry.value.place));
             pulled.retain(|name, one| wanted.get(name).is_some_and(|entry| entry.value.shard == one.shard));
             for (name, entry) in wanted {
                 let paused = entry.value.paused_since.is_some();
@@ -46,6 +53,7 @@ impl Fleet {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = version.changed() => if changed.is_err() { return },
+                changed = regions.changed() => if changed.is_err() { return },
             }
         }
     }

@@ -57,7 +57,7 @@ impl Handler {
         verdict: Verdict,
     ) -> Result<Handled, Unfinished> {
         let decided = |known: Known<'_>, now| match known {
-            Known::Record(record) => conclude(record, message.incoming(), answer, verdict, now),
+            Known::Record(record) => conclude(record, message.incoming(), answer, verdict.clone(), now),
             Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => decide(known, message.incoming(), now),
         };
         self.counted(self.effects.handle(message, seen, decided).await)
@@ -125,7 +125,7 @@ impl Handler {
             Known::Record(record) => match live_at(record, message.address.token) {
                 Some(attempt) => {
                     fault_points::point("die", &record.key);
-                    let answer = Answer { attempt, at: now, content: content.clone() };
+                    let answer = Answer { attempt, at: now, content: content.clone(), region: None };
                     conclude(record, message_of(attempt).incoming(), &answer, Verdict::Final, now)
                 }
                 None => Decision { then: Then::Ack, ..decide(known, message.incoming(), now) },
@@ -168,6 +168,6 @@ fn live_at(record: &Record, token: Token) -> Option<u32> {
     let Token::Branch(branch) = token else { return None };
     match record.branch(branch).filter(|_| record.outcome.is_none())?.state {
         BranchState::Live { attempt, .. } => Some(attempt),
-        BranchState::Unstarted | BranchState::Dead => None,
+        BranchState::Unstarted | BranchState::Dead | BranchState::Done => None,
     }
 }

@@ -13,6 +13,7 @@ mod handler;
 mod message;
 mod pause;
 mod poison;
+mod presence;
 mod queue;
 mod send;
 mod settings;

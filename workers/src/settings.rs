@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sluice_shared::config::{self, StatusRange};
+use sluice_shared::domain::id::Region;
 use sluice_shared::domain::retry::RetryDefaults;
 
 /// What a branch's way through a worker depends on.
@@ -18,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) retry: RetryDefaults,
     /// Statuses worth another attempt, where the job does not say.
     pub(crate) retry_codes: Vec<StatusRange>,
+    /// The region that this worker runs in.
+    pub(crate) region: Option<Region>,
 }
 
 impl Settings {
@@ -28,6 +31,7 @@ impl Settings {
             max_age: worker.max_age,
             retry: RetryDefaults { max_retries: retry.max_retries, base: retry.base, cap: retry.cap },
             retry_codes: retry.codes.clone(),
+            region: worker.region.clone(),
         }
     }
 }

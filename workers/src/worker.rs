@@ -16,6 +16,7 @@ use crate::fill::Secrets;
 use crate::fleet::Fleet;
 use crate::gate::{GateSettings, Gates};
 use crate::handler::Handler;
+use crate::presence::Presence;
 use crate::send::{NoClient, Sender};
 use crate::settings::Settings;
 use crate::settlements::Settlements;
@@ -78,11 +79,16 @@ impl Worker {
             let due = Due { handler: handler.clone(), shard, tasks: tasks.clone(), stop: stop.begun.clone() };
             tasks.spawn(due.run());
         }
+        if let Some(region) = config.worker.region.clone() {
+            let (effects, alive) = (handler.effects().clone(), config.worker.region_timeout);
+            tasks.spawn(Presence { effects, region, alive, stop: stop.begun.clone() }.run());
+        }
         let settings = GateSettings::from(config.gate.clone());
         let gates = Gates::start(nats, settings, name(), last.clone());
         let places = Arc::new(Semaphore::new(config.worker.slots));
         tasks.spawn(Fleet { dispatcher: Arc::clone(&self.dispatcher), gates, places }.run());
-        let options = SweepOptions { interval: config.worker.sweep_interval, ..SweepOptions::default() };
+        let (interval, max_age) = (config.worker.sweep_interval, config.worker.max_age);
+        let options = SweepOptions { interval, max_age, ..SweepOptions::default() };
         let metrics = handler.metrics().clone();
         tasks.spawn(sweep::run(handler.effects().clone(), options, metrics, stop.begun.clone()));
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::id::{Destination, GateName, JobId, QueueName, Tenant};
+use sluice_shared::domain::region::Place;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::{Bucket, Written};
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
@@ -167,6 +168,7 @@ impl Way {
                 keep_until: Millis(u64::MAX),
                 closing_since: None,
                 paused_since: None,
+                place: Place::default(),
             };
             topology.create_queue_consumer(&nats, &name, &entry, ack_wait).await?;
             queues.push((name, entry.shard));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::delivery::WebhookState;
-use sluice_shared::domain::id::{BranchId, Destination, JobId, Token};
+use sluice_shared::domain::id::{BranchId, Destination, JobId, Region, Token};
 use sluice_shared::domain::job::Webhook;
 use sluice_shared::domain::outcome::{self, Answer, Content};
 use sluice_shared::domain::payload::{self, ErrorBody, OutcomeBody};
@@ -66,7 +66,7 @@ pub struct JobBody {
 pub struct BranchBody {
     /// Its number; 0 is the job's own request.
     pub branch: BranchId,
-    /// The branch that it is a fallback of.
+    /// The branch that it is a fallback of, or that it goes on for in another region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<BranchId>,
     /// Where it goes: `host[:port]`.
@@ -74,6 +74,9 @@ pub struct BranchBody {
     /// The account there, where it has a queue of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The regions that it is to run in, the preferred first, where the job names any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
     /// Where it is.
     pub status: BranchStatus,
     /// Its attempts that have ended so far.
@@ -108,8 +111,12 @@ pub enum BranchStatus {
     Running,
     /// It won the race.
     Won,
+    /// It succeeded in a fanout, which all regions must.
+    Succeeded,
     /// It has no attempt left.
     Failed,
+    /// Another branch goes on for it in another region.
+    Moved,
     /// The job ended without it.
     Cancelled,
 }
@@ -121,6 +128,9 @@ pub struct LastBody {
     pub attempt: u32,
     /// When, milliseconds since the epoch.
     pub at: Millis,
+    /// The region of the worker that made it, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
     /// The status of the response, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_code: Option<u16>,
@@ -177,7 +187,7 @@ fn waiting(record: &Record, known: &[Known], now: Millis) -> Option<Waiting> {
             let known = known.get(number.index())?;
             Some((Status::of_attempt(attempt, due_at, known, now), known.waiting.as_ref()))
         }
-        (BranchState::Live { .. } | BranchState::Unstarted | BranchState::Dead, _) => None,
+        (BranchState::Live { .. } | BranchState::Unstarted | BranchState::Dead | BranchState::Done, _) => None,
     });
     let expected = |waiting: Option<&Waiting>| waiting.and_then(|one| one.expected_at).unwrap_or(Millis(u64::MAX));
     live.max_by_key(|(status, waiting)| (*status, Reverse(expected(*waiting))))
@@ -203,6 +213,7 @@ impl BranchBody {
             parent: branch.contender.parent,
             destination: url.as_ref().and_then(Destination::of).map(|to| to.to_string()).unwrap_or_default(),
             account: branch.contender.account.clone(),
+            regions: branch.placed.place.regions.clone(),
             status,
             attempts: branch.answers,
             started_at: branch.started_at,
@@ -217,7 +228,9 @@ impl BranchStatus {
     fn of(record: &Record, number: BranchId, branch: &Branch, known: &Known, now: Millis) -> Self {
         match branch.state {
             BranchState::Unstarted => Self::Unstarted,
+            BranchState::Dead if record.has_moved(number) => Self::Moved,
             BranchState::Dead => Self::Failed,
+            BranchState::Done => Self::Succeeded,
             BranchState::Live { .. } if winning_answer(record, number).is_some() => Self::Won,
             BranchState::Live { .. } if record.outcome.is_some() => Self::Cancelled,
             BranchState::Live { attempt, due_at } => match Status::of_attempt(attempt, due_at, known, now) {
@@ -236,7 +249,8 @@ impl From<&Answer> for LastBody {
             Content::Response(_) => None,
             Content::Error { kind, message } => Some(ErrorBody { kind: *kind, message: message.clone() }),
         };
-        Self { attempt: answer.attempt, at: answer.at, status_code: answer.status(), error }
+        let region = answer.region.clone();
+        Self { attempt: answer.attempt, at: answer.at, region, status_code: answer.status(), error }
     }
 }
 

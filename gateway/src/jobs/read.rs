@@ -20,7 +20,7 @@ use url::Url;
 use super::Jobs;
 use super::body::JobBody;
 use super::status::{Known, Status};
-use super::waiting::{Before, Waiting};
+use super::waiting::{Before, Held, Waiting};
 
 /// How long what is not the record may take to be read.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -134,6 +134,7 @@ impl Jobs {
         let position = self.position(job, record, number, branch, gates, clock::nanos()).await;
         let entry = self.effects().queues().get(&branch.queue);
         let paused = entry.is_some_and(|entry| entry.value.paused_since.is_some());
+        let deserted = branch.placed.place.is_deserted(&self.effects().queues().regions().live());
         let before =
             |state: &GateState| Before { configured: self.gates().limits(&state.destination), state: state.clone() };
         let mut gates: Vec<Before> = gates.iter().map(before).collect();
@@ -142,7 +143,7 @@ impl Jobs {
             let configured = self.gates().limits(&to);
             gates.push(Before { configured, state: GateState::new(to, branch.contender.account.clone()) });
         }
-        Waiting::in_queue(&branch.queue, paused, &gates, position, clock::now())
+        Waiting::in_queue(&branch.queue, Held { paused, deserted }, &gates, position, clock::now())
     }
 
     /// The newest event about a branch or a webhook; none where it is lost.

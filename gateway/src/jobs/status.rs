@@ -54,7 +54,7 @@ impl Status {
             BranchState::Live { attempt, due_at } => {
                 Some(Self::of_attempt(attempt, due_at, known.get(number.index()).unwrap_or(&nothing), now))
             }
-            BranchState::Unstarted | BranchState::Dead => None,
+            BranchState::Unstarted | BranchState::Dead | BranchState::Done => None,
         });
         live.max().unwrap_or(Self::Queued)
     }

@@ -41,6 +41,8 @@ pub enum Reason {
     BackingOff,
     /// An operator who resumes its queue.
     Paused,
+    /// A worker of one of the regions that it is only for: none has one.
+    NoRegion,
     /// Its destination, which does not work.
     CircuitOpen,
     /// Its gate, which is closed.
@@ -51,6 +53,15 @@ pub enum Reason {
     Rate,
     /// A worker that takes it.
     Worker,
+}
+
+/// What keeps a queue from being pulled at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    /// An operator paused it.
+    pub(super) paused: bool,
+    /// It is only for regions that have no worker.
+    pub(super) deserted: bool,
 }
 
 /// A gate that the branch takes a permit from.
@@ -71,15 +82,17 @@ impl Waiting {
     /// Of a branch that is in its queue.
     pub(super) fn in_queue(
         queue: &QueueName,
-        paused: bool,
+        held: Held,
         gates: &[Before],
         position: Option<u64>,
         now: Millis,
     ) -> Self {
         let at = Nanos::from(now);
         let expected = position.map(|place| gates.iter().map(|gate| gate.slot(place, at)).max().unwrap_or(at));
-        let reason = if paused {
+        let reason = if held.paused {
             Reason::Paused
+        } else if held.deserted {
+            Reason::NoRegion
         } else if gates.iter().any(|gate| gate.state.tripped(at).is_some()) {
             Reason::CircuitOpen
         } else if gates.iter().any(|gate| gate.state.closed(at).is_some()) {
@@ -92,7 +105,7 @@ impl Waiting {
             Reason::Worker
         };
         // At any moment, or nobody knows when.
-        let is_open = matches!(reason, Reason::Worker | Reason::Paused);
+        let is_open = matches!(reason, Reason::Worker | Reason::Paused | Reason::NoRegion);
         let expected_at = expected.filter(|_| !is_open).map(Nanos::to_millis);
         Self { reason, queue: queue.to_string(), position, expected_at }
     }
@@ -141,7 +154,15 @@ mod tests {
     }
 
     fn waiting(paused: bool, gate: Before, position: Option<u64>) -> Waiting {
-        Waiting::in_queue(&queue(), paused, &[gate], position, NOW)
+        Waiting::in_queue(&queue(), Held { paused, deserted: false }, &[gate], position, NOW)
+    }
+
+    #[test]
+    fn what_is_only_for_regions_without_workers_waits_for_one_and_says_so() {
+        let of = |held| Waiting::in_queue(&queue(), held, &[gate()], Some(3), NOW);
+        let deserted = of(Held { paused: false, deserted: true });
+        assert_eq!((deserted.reason, deserted.position, deserted.expected_at), (Reason::NoRegion, Some(3), None));
+        assert_eq!(of(Held { paused: true, deserted: true }).reason, Reason::Paused);
     }
 
     #[test]

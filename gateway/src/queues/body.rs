@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::gate::{self, GateState, Limits, Nanos, Source, effective, in_flight, sources};
-use sluice_shared::domain::id::{GateName, QueueName};
+use sluice_shared::domain::id::{GateName, QueueName, Region};
 use sluice_shared::queues::QueueEntry;
 
 /// A page of queues.
@@ -28,6 +28,12 @@ pub struct QueueBody {
     /// The account there, where it has a queue of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The regions whose workers pull it, the preferred first; absent where all do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
+    /// Whether others pull it where none of these has a worker, as the job says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region_policy: Option<&'static str>,
     /// Whether its jobs are sent.
     pub state: QueueState,
     /// Since when it is paused, milliseconds since the epoch.
@@ -192,6 +198,8 @@ impl QueueBody {
             tenant: entry.tenant.to_string(),
             destination: entry.destination.to_string(),
             account: entry.account.clone(),
+            regions: entry.place.regions.clone(),
+            region_policy: (!entry.place.is_anywhere()).then_some(entry.place.policy.as_str()),
             state: QueueState::of(entry),
             paused_since: entry.paused_since,
             depth,

@@ -80,6 +80,8 @@ pub(super) fn worker(worker: &Worker, faults: &mut Faults) {
     faults.unless(worker.max_age >= Duration::from_secs(1), "worker.max_age", "must be at least 1s");
     let interval = worker.sweep_interval >= Duration::from_millis(100);
     faults.unless(interval, "worker.sweep_interval", "must be at least 100ms");
+    let alive = Duration::from_secs(1)..=Duration::from_secs(3600);
+    faults.unless(alive.contains(&worker.region_timeout), "worker.region_timeout", "must be from 1s to 1h");
 }
 
 pub(super) fn retry(retry: &Retry, faults: &mut Faults) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::units::{Bytes, StatusRange};
+use crate::domain::id::Region;
 
 /// The broker. Passwords and tokens are not shown by `Debug`.
 #[derive(Clone, Deserialize)]
@@ -166,6 +167,11 @@ pub struct Worker {
     pub sweep_interval: Duration,
     /// Where metrics and health are served.
     pub metrics: SocketAddr,
+    /// The region that it runs in, if any.
+    pub region: Option<Region>,
+    /// How long a region counts as alive after the last sign of its workers.
+    #[serde(with = "humantime_serde")]
+    pub region_timeout: Duration,
 }
 
 /// When and how often attempts are repeated, where the job does not say.

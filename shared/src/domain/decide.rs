@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::demand::{Decision, Demand, Expect, Oddity, Then, When};
 use super::id::{BranchId, Incarnation, Token};
-use super::job::Trigger;
+use super::job::{Contender, Trigger};
 use super::outcome::{Answer, Outcome, Reason, Status};
-use super::record::{Branch, BranchState, Record};
+use super::record::{Branch, BranchState, Moved, Placed, Record};
+use super::reroute::{self, Elsewhere};
 use crate::clock::Millis;
 
 /// The least a timer can do.
@@ -54,9 +55,9 @@ pub enum Known<'a> {
 }
 
 /// How an attempt ended, as far as its branch goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The branch wins, if nobody was first.
+    /// The branch wins, if nobody was first; in a fanout, once all others have succeeded too.
     Success,
     /// The gate is closed; the attempt is not used up.
     Limited {
@@ -68,6 +69,8 @@ pub enum Verdict {
         /// When.
         at: Millis,
     },
+    /// Another branch goes on for it in another region.
+    Elsewhere(Box<Elsewhere>),
     /// The branch is over.
     Final,
 }
@@ -114,8 +117,9 @@ pub fn conclude(record: &Record, message: Incoming<'_>, answer: &Answer, verdict
     let mut next = Box::new(record.clone());
     let own = &mut next.branches[branch.index()];
     own.answers = own.answers.saturating_add(1);
-    own.last = (verdict != Verdict::Success).then(|| answer.clone());
+    own.last = (verdict != Verdict::Success || record.is_fanout()).then(|| answer.clone());
     match verdict {
+        Verdict::Success if record.is_fanout() => done(next, branch, now),
         Verdict::Success => succeeded(next, branch, answer.clone(), now),
         Verdict::Limited { until } => {
             start_triggered(&mut next, branch, answer.status(), now);
@@ -130,6 +134,7 @@ pub fn conclude(record: &Record, message: Incoming<'_>, answer: &Answer, verdict
             demands.push(chain(branch, When::Later(due_at), attempt, Expect::InHand));
             Decision { swap: Some(next), demands, then: Then::Ack }
         }
+        Verdict::Elsewhere(to) => moved(next, branch, *to, message.attempt, answer, now),
         Verdict::Final => died(next, branch, answer, now),
     }
 }
@@ -167,14 +172,17 @@ pub fn poisoned(record: &Record, message: Incoming<'_>, why: &str, now: Millis) 
     by_signal(record, message.token, Status::Failed, Reason::Poisoned(why.to_owned()), now)
 }
 
-/// What a submission's record demands: signals first, then the first message of the job's own request, which is the
-/// commit point. Nothing for what has happened already.
+/// What a submission's record demands: signals first, then the first message of the job's own request in each region where
+/// it is made; that of the first region comes last and is the commit point. Nothing for what has happened already.
 #[must_use]
 pub fn enter(record: &Record, now: Millis) -> Vec<Demand> {
     if record.outcome.is_some() {
         return Vec::new();
     }
     let mut demands = signals(record, now);
+    for (branch, _) in record.roots().filter(|(branch, _)| *branch != BranchId::OWN) {
+        ensure(record, branch, now, &mut demands);
+    }
     ensure(record, BranchId::OWN, now, &mut demands);
     demands
 }
@@ -216,7 +224,9 @@ fn of_chain(record: &Record, branch: BranchId, kind: Kind, attempt: u32, now: Mi
         return Decision::only(Then::SetAside(Oddity::NoSuchBranch));
     };
     let (current, due_at) = match own.state {
-        BranchState::Dead => return Decision::ack_after(ensure_fallbacks(record, branch, now)),
+        BranchState::Dead | BranchState::Done => {
+            return Decision::ack_after(ensure_fallbacks(record, branch, now));
+        }
         BranchState::Unstarted => return Decision::only(Then::SetAside(Oddity::AheadOfRecord)),
         BranchState::Live { attempt, due_at } => (attempt, due_at),
     };
@@ -245,7 +255,7 @@ fn of_start(record: &Record, branch: BranchId, now: Millis) -> Decision {
     };
     let mut demands = Vec::new();
     match own.state {
-        BranchState::Dead => Decision::only(Then::Ack),
+        BranchState::Dead | BranchState::Done => Decision::only(Then::Ack),
         BranchState::Live { .. } => {
             ensure(record, branch, now, &mut demands);
             Decision::ack_after(demands)
@@ -272,12 +282,26 @@ fn by_signal(record: &Record, token: Token, status: Status, reason: Reason, now:
     Decision { swap: Some(next), demands, then: Then::Ack }
 }
 
-fn succeeded(mut next: Box<Record>, branch: BranchId, answer: Answer, now: Millis) -> Decision {
+fn succeeded(next: Box<Record>, branch: BranchId, answer: Answer, now: Millis) -> Decision {
+    settle_success(next, branch, Some(answer), now)
+}
+
+/// A fanout succeeds with the last of its branches. One that moved on is not waited for, but who goes on for it is.
+fn done(mut next: Box<Record>, branch: BranchId, now: Millis) -> Decision {
+    next.branches[branch.index()].state = BranchState::Done;
+    let waits = |(number, one): (BranchId, &Branch)| one.state != BranchState::Done && !next.has_moved(number);
+    if next.numbered().any(waits) {
+        return Decision { swap: Some(next), demands: Vec::new(), then: Then::Ack };
+    }
+    settle_success(next, branch, None, now)
+}
+
+fn settle_success(mut next: Box<Record>, branch: BranchId, answer: Option<Answer>, now: Millis) -> Decision {
     for one in &mut next.branches {
         one.contender.request.forget_contents();
     }
     let winner = Token::Branch(branch);
-    next.outcome = Some(Outcome { status: Status::Success, reason: None, winner, at: now, answer: Some(answer) });
+    next.outcome = Some(Outcome { status: Status::Success, reason: None, winner, at: now, answer });
     let demands = after_settlement(&next, false);
     Decision { swap: Some(next), demands, then: Then::Ack }
 }
@@ -287,7 +311,7 @@ fn died(mut next: Box<Record>, branch: BranchId, answer: &Answer, now: Millis) -
     for fallback in unstarted_fallbacks(&next, branch) {
         start(&mut next.branches[fallback.index()], now);
     }
-    if next.any_live() {
+    if next.any_live() && !next.is_fanout() {
         let demands = ensure_fallbacks(&next, branch, now);
         return Decision { swap: Some(next), demands, then: Then::Ack };
     }
@@ -300,6 +324,50 @@ fn died(mut next: Box<Record>, branch: BranchId, answer: &Answer, now: Millis) -
     });
     let demands = after_settlement(&next, false);
     Decision { swap: Some(next), demands, then: Then::Ack }
+}
+
+/// A branch moves to another region: its chain cannot, for it lives in a queue, so it dies and a new branch goes on for it,
+/// with its request, its fallbacks that have not started, and what it has used up of its retries. Like any fallback of a
+/// dead branch the new one is ensured by whoever has the message in hand.
+fn moved(
+    mut next: Box<Record>,
+    branch: BranchId,
+    to: Elsewhere,
+    attempt: u32,
+    answer: &Answer,
+    now: Millis,
+) -> Decision {
+    // The record's own limit; no job that is accepted can come near it.
+    let Ok(number) = u16::try_from(next.branches.len()).map(BranchId) else { return died(next, branch, answer, now) };
+    start_triggered(&mut next, branch, answer.status(), now);
+    next.branches[branch.index()].state = BranchState::Dead;
+    let fresh = successor(&next, branch, to, attempt, now);
+    for fallback in unstarted_fallbacks(&next, branch) {
+        next.branches[fallback.index()].contender.parent = Some(number);
+    }
+    next.branches.push(fresh);
+    let demands = ensure_fallbacks(&next, branch, now);
+    Decision { swap: Some(next), demands, then: Then::Ack }
+}
+
+/// It counts as begun when its predecessor was, for that is what the time of its fallbacks is counted from.
+fn successor(record: &Record, branch: BranchId, to: Elsewhere, attempt: u32, now: Millis) -> Branch {
+    let old = &record.branches[branch.index()];
+    let moved = Moved {
+        from: branch,
+        reroutes: old.placed.moved.map_or(0, |moved| moved.reroutes) + 1,
+        retries: reroute::retries_before(old) + attempt.saturating_sub(1),
+    };
+    Branch {
+        contender: Contender { parent: Some(branch), trigger: None, ..old.contender.clone() },
+        queue: to.queue,
+        shard: to.shard,
+        state: BranchState::Live { attempt: 1, due_at: now },
+        started_at: old.started_at,
+        answers: 0,
+        last: None,
+        placed: Placed { place: to.place, request_of: Some(record.body_of(branch)), moved: Some(moved) },
+    }
 }
 
 /// What a settled record demands of its winner, who settles it now or finds it settled again.
@@ -356,3 +424,7 @@ fn chain(branch: BranchId, when: When, attempt: u32, expect: Expect) -> Demand {
 #[cfg(test)]
 #[path = "decide_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "decide_region_tests.rs"]
+mod region_tests;

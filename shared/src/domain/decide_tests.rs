@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::id::{Destination, QueueName, Tenant};
 use crate::domain::job::Body;
-use crate::domain::job::{Contender, Placement, Request, RetryPolicy, Webhook};
+use crate::domain::job::{Contender, Placement, RegionPolicy, Request, RetryPolicy, Webhook};
 use crate::domain::outcome::{Content, Response};
 use crate::domain::record::Fingerprint;
+use crate::domain::region::Place;
 
-const NOW: Millis = Millis(1_000_000);
+pub(super) const NOW: Millis = Millis(1_000_000);
 
-fn branch(parent: Option<u16>, trigger: Option<Trigger>, state: BranchState) -> Branch {
+pub(super) fn branch(parent: Option<u16>, trigger: Option<Trigger>, state: BranchState) -> Branch {
     let url = url::Url::parse("https://api.example.com/x").unwrap();
     let request = Request {
         method: "POST".into(),
@@ -26,22 +27,30 @@ fn branch(parent: Option<u16>, trigger: Option<Trigger>, state: BranchState) -> 
     let contender = Contender { request, parent, trigger, retry: RetryPolicy::default(), timeout: None, account: None };
     let queue = QueueName::of(&Tenant::default(), &Destination::of(&url).unwrap(), None);
     let started_at = matches!(state, BranchState::Live { .. }).then_some(NOW.before(Duration::from_secs(1)));
-    Branch { contender, queue, shard: 3, state, started_at, answers: 0, last: None }
+    Branch { contender, queue, shard: 3, state, started_at, answers: 0, last: None, placed: Placed::default() }
 }
 
-fn live(attempt: u32) -> BranchState {
+/// Another region, where nothing is there yet.
+pub(super) fn elsewhere() -> Elsewhere {
+    let place = Place { regions: vec!["us".parse().unwrap()], policy: RegionPolicy::Fallback };
+    let url = url::Url::parse("https://api.example.com/x").unwrap();
+    let queue = QueueName::placed(&Tenant::default(), &Destination::of(&url).unwrap(), None, &place);
+    Elsewhere { place, queue, shard: 5 }
+}
+
+pub(super) fn live(attempt: u32) -> BranchState {
     BranchState::Live { attempt, due_at: NOW.before(Duration::from_millis(1)) }
 }
 
-fn on_error(codes: &[u16]) -> Option<Trigger> {
+pub(super) fn on_error(codes: &[u16]) -> Option<Trigger> {
     Some(Trigger::OnError { codes: codes.to_vec() })
 }
 
-fn on_timeout(millis: u64) -> Option<Trigger> {
+pub(super) fn on_timeout(millis: u64) -> Option<Trigger> {
     Some(Trigger::OnTimeout { after: Duration::from_millis(millis) })
 }
 
-fn record(branches: Vec<Branch>) -> Record {
+pub(super) fn record(branches: Vec<Branch>) -> Record {
     Record {
         tenant: Tenant::default(),
         key: "k".into(),
@@ -69,7 +78,7 @@ fn settled(mut record: Record, winner: Token) -> Record {
     record
 }
 
-fn work(record: &Record, branch: u16, attempt: u32) -> Incoming<'_> {
+pub(super) fn work(record: &Record, branch: u16, attempt: u32) -> Incoming<'_> {
     Incoming { incarnation: &record.incarnation, token: Token::Branch(BranchId(branch)), kind: Kind::Work, attempt }
 }
 
@@ -81,22 +90,22 @@ fn signal(record: &Record, token: Token) -> Incoming<'_> {
     Incoming { incarnation: &record.incarnation, token, kind: Kind::Due, attempt: 0 }
 }
 
-fn on(record: &Record, message: Incoming<'_>) -> Decision {
+pub(super) fn on(record: &Record, message: Incoming<'_>) -> Decision {
     decide(Known::Record(record), message, NOW)
 }
 
-fn message(token: Token, when: When, attempt: u32, expect: Expect) -> Demand {
+pub(super) fn message(token: Token, when: When, attempt: u32, expect: Expect) -> Demand {
     Demand::Message { token, when, attempt, expect }
 }
 
-fn work_one(branch: u16) -> Demand {
+pub(super) fn work_one(branch: u16) -> Demand {
     message(Token::Branch(BranchId(branch)), When::Work, 1, Expect::Nothing)
 }
 
-fn answer(status: u16, attempt: u32) -> Answer {
+pub(super) fn answer(status: u16, attempt: u32) -> Answer {
     let content =
         Content::Response(Response { status, headers: vec![], body: Bytes::from_static(b"no"), truncated: false });
-    Answer { attempt, at: NOW, content }
+    Answer { attempt, at: NOW, content, region: None }
 }
 
 // ---- the table, row by row
@@ -429,6 +438,7 @@ fn any_verdict() -> impl Strategy<Value = (u16, Verdict)> {
         Just((429, Verdict::Limited { until: Millis(NOW.0 + 1_000) })),
         (0_u64..5_000).prop_map(|after| (500, Verdict::Again { at: Millis(NOW.0 + after) })),
         Just((400, Verdict::Final)),
+        Just((503, Verdict::Elsewhere(Box::new(elsewhere())))),
     ]
 }
 
@@ -436,7 +446,7 @@ fn rank(state: BranchState) -> (u8, u32) {
     match state {
         BranchState::Unstarted => (0, 0),
         BranchState::Live { attempt, .. } => (1, attempt),
-        BranchState::Dead => (2, 0),
+        BranchState::Dead | BranchState::Done => (2, 0),
     }
 }
 
@@ -472,7 +482,7 @@ proptest! {
         record in any_record(), which in 0_u16..6, attempt in 1_u32..4, (status, verdict) in any_verdict()
     ) {
         let message = work(&record, which, attempt);
-        let first = conclude(&record, message, &answer(status, attempt), verdict, NOW);
+        let first = conclude(&record, message, &answer(status, attempt), verdict.clone(), NOW);
         if let Some(next) = first.swap && !matches!(verdict, Verdict::Limited { .. }) {
             let again = conclude(&next, message, &answer(status, attempt), verdict, NOW);
             prop_assert!(again.swap.is_none(), "the repeat changed the record");

@@ -149,6 +149,8 @@ pub fn between(old: &Record, new: &Record, now: Millis) -> Vec<Event> {
             events.push(What::Started { branch });
         }
     }
+    let further = new.numbered().skip(old.branches.len());
+    events.extend(further.map(|(branch, _)| What::Started { branch }));
     if new.overdue && !old.overdue {
         events.push(What::Overdue);
     }
@@ -195,7 +197,7 @@ fn answered(branch: BranchId, answer: &Answer, state: &BranchState, now: Millis)
         BranchState::Live { attempt, due_at } if *attempt > answer.attempt => {
             Some((*due_at).max(now.after(SHORTEST_TIMER)))
         }
-        BranchState::Live { .. } | BranchState::Unstarted | BranchState::Dead => None,
+        BranchState::Live { .. } | BranchState::Unstarted | BranchState::Dead | BranchState::Done => None,
     };
     What::Answered { branch, attempt: answer.attempt, status_code: answer.status(), error, again_at }
 }

@@ -9,6 +9,8 @@ use data_encoding::BASE32_DNSSEC as BASE32; // lower case, no padding
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::region::Place;
+
 /// What is wrong with a name that came from outside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be 1 to {max} characters of a-z, A-Z, 0-9, `-` and `_`")]
@@ -91,6 +93,11 @@ name!(
 );
 
 name!(
+    /// Where workers run: what they are started with, and what jobs ask for.
+    Region, "a region", 64
+);
+
+name!(
     /// An API key, by the part of it that is no secret.
     KeyId, "the id of a key", 32
 );
@@ -147,17 +154,22 @@ impl Incarnation {
 }
 
 impl QueueName {
-    /// The queue of a tenant's branches at a destination, at an account there if there is one.
+    /// The queue of a tenant's branches at a destination, at an account there if there is one, that any worker may take.
     #[must_use]
     pub fn of(tenant: &Tenant, destination: &Destination, account: Option<&str>) -> Self {
-        let hash = digest(&[
-            "queue",
-            tenant.as_str(),
-            destination.as_str(),
-            account.map_or("0", |_| "1"),
-            account.unwrap_or_default(),
-        ]);
-        Self(readable(destination.as_str(), &hash).into())
+        Self::placed(tenant, destination, account, &Place::default())
+    }
+
+    /// The same of those that are to run in a place.
+    #[must_use]
+    pub fn placed(tenant: &Tenant, destination: &Destination, account: Option<&str>, place: &Place) -> Self {
+        let account = [account.map_or("0", |_| "1"), account.unwrap_or_default()];
+        let mut parts = vec!["queue", tenant.as_str(), destination.as_str(), account[0], account[1]];
+        if !place.is_anywhere() {
+            parts.push(place.policy.as_str());
+            parts.extend(place.regions.iter().map(Region::as_str));
+        }
+        Self(readable(destination.as_str(), &digest(&parts)).into())
     }
 
     /// A number that spreads queues evenly over the shards when their entries are made.
@@ -318,6 +330,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed parse fails the test")]
 
     use super::*;
+    use crate::domain::job::RegionPolicy;
 
     fn destination(url: &str) -> Destination {
         Destination::of(&url::Url::parse(url).unwrap()).unwrap()
@@ -358,6 +371,15 @@ mod tests {
         assert_ne!(queue, QueueName::of(&tenant, &long, Some("")));
         assert_ne!(GateName::of(&long, Some("a")), GateName::of(&long, Some("b")));
         assert_eq!(queue.as_str().len(), 71);
+        let place = |regions: &[&str], policy| Place {
+            regions: regions.iter().map(|region| region.parse().unwrap()).collect(),
+            policy,
+        };
+        let placed = |place| QueueName::placed(&tenant, &long, None, &place);
+        let strict = placed(place(&["eu", "us"], RegionPolicy::Strict));
+        assert_ne!(strict, placed(place(&["us", "eu"], RegionPolicy::Strict)));
+        assert_ne!(strict, placed(place(&["eu", "us"], RegionPolicy::Fallback)));
+        assert_eq!(queue, placed(place(&[], RegionPolicy::Strict)));
     }
 
     #[test]

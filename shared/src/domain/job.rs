@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::id::BranchId;
+use super::id::{BranchId, Region};
 use crate::clock::Millis;
 use crate::seal::Sealed;
 
@@ -37,7 +37,7 @@ pub struct Job {
     pub deadline: Option<Duration>,
     /// Not before this moment.
     pub retry_at: Option<Millis>,
-    /// Where and how the job may run; stored and handed on.
+    /// Where and how the job runs.
     pub placement: Placement,
 }
 
@@ -150,9 +150,9 @@ pub struct RetryPolicy {
     pub max_retries: Option<u32>,
     /// Statuses worth another attempt.
     pub retry_codes: Option<Vec<u16>>,
-    /// How often a branch may move to another region; stored and handed on.
+    /// How often a branch may move to another region.
     pub max_reroutes: Option<u32>,
-    /// Statuses that move a branch to another region; stored and handed on.
+    /// Statuses that move a branch to another region instead of another attempt at the same; none where absent.
     pub reroute_codes: Option<Vec<u16>>,
 }
 
@@ -167,14 +167,14 @@ pub struct Webhook {
     pub has_quorum_vote: bool,
 }
 
-/// Where and how a job may run; stored and handed on.
+/// Where and how a job runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
-    /// Regions to run in, the preferred first.
-    pub regions: Vec<String>,
-    /// Whether other regions may be used when none of these can.
+    /// Regions to run in, the preferred first; anywhere where there is none.
+    pub regions: Vec<Region>,
+    /// Whether other regions may be used when none of these has a worker.
     pub region_policy: RegionPolicy,
-    /// Whether contenders race or all run to their end.
+    /// Whether its own request is made once, or once in each region.
     pub execution_mode: ExecutionMode,
 }
 
@@ -189,15 +189,40 @@ pub enum RegionPolicy {
     Strict,
 }
 
-/// How the contenders of a job relate.
+impl RegionPolicy {
+    /// As the wire says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fallback => "fallback",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// How often a job's own request is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionMode {
-    /// The first success wins.
+    /// Once, in the first of its regions that has a worker.
     #[default]
+    Once,
+    /// Once in each of its regions; the first success wins.
     Race,
-    /// All run to their end.
+    /// Once in each of its regions; the job succeeds when all have.
     Fanout,
+}
+
+impl ExecutionMode {
+    /// As the wire says it; what is done once is not said.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Race => "race",
+            Self::Fanout => "fanout",
+        }
+    }
 }
 
 /// A JSON value kept as the text it came in: handed on, never looked into.

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::id::{BranchId, Token};
+use super::id::{BranchId, Region, Token};
 use crate::clock::Millis;
 
 /// How a job ended. Written once.
@@ -19,7 +19,8 @@ pub struct Outcome {
     pub winner: Token,
     /// When it was settled.
     pub at: Millis,
-    /// The winner's answer, or the last one of the branch that failed last.
+    /// The winner's answer, or the last one of the branch that failed last. None where a fanout succeeded: each of its
+    /// branches has an answer of its own.
     pub answer: Option<Answer>,
 }
 
@@ -27,9 +28,9 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// A branch got an answer that counts as success.
+    /// A branch got an answer that counts as success; in a fanout, all of them.
     Success,
-    /// Every branch is dead, or the deadline has passed.
+    /// Every branch is dead, or one of a fanout, or the deadline has passed.
     Failed,
     /// Somebody cancelled it.
     Cancelled,
@@ -72,6 +73,9 @@ pub struct Answer {
     pub at: Millis,
     /// What it was.
     pub content: Content,
+    /// The region of the worker that made the call, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
 }
 
 /// An HTTP response, or why there was none.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-use super::id::{BranchId, Token};
+use super::id::{BranchId, Region, Token};
 use super::job::JsonText;
 use super::outcome::{Answer, BranchAnswer, Content, ErrorKind, Outcome, Reason, Response};
 use super::result::JobResult;
@@ -47,17 +47,17 @@ pub struct OutcomeBody {
     /// What was wrong with a refused submission, or why nobody could handle the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The branch that won, where one did; 0 is the job's own request.
+    /// The branch that won, where one did; 0 is the job's own request. None did in a fanout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub winner: Option<u16>,
     /// When it was settled, milliseconds since the epoch.
     pub settled_at: Millis,
-    /// The answer that counted.
+    /// The answer that counted; of a fanout that succeeded, the first that did.
     pub response: Option<ResponseBody>,
     /// Why there was no response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
-    /// Each branch's last answer, where the job did not succeed.
+    /// Each branch's last answer, where the job did not succeed or is a fanout.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<BranchBody>,
 }
@@ -93,6 +93,9 @@ pub struct ErrorBody {
 pub struct BranchBody {
     /// The branch; 0 is the job's own request.
     pub branch: BranchId,
+    /// The region whose worker got the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
     /// Which attempt the answer is to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
@@ -107,7 +110,11 @@ impl OutcomeBody {
     /// An outcome with the branches' last answers, which are shown where it is no success.
     #[must_use]
     pub fn new(outcome: &Outcome, branches: &[BranchAnswer]) -> Self {
-        let (response, error) = parts(outcome.answer.as_ref());
+        // Of a fanout that succeeded each branch has an answer; alone stands the first that is a success.
+        let of_fanout = outcome.reason.is_none() && outcome.answer.is_none();
+        let succeeded = |answer: &&Answer| answer.status().is_some_and(|status| (200..300).contains(&status));
+        let first = branches.iter().filter_map(|one| one.answer.as_ref()).find(succeeded).filter(|_| of_fanout);
+        let (response, error) = parts(outcome.answer.as_ref().or(first));
         let (reason, detail) = match &outcome.reason {
             None => (None, None),
             Some(Reason::Exhausted) => (Some("exhausted"), None),
@@ -117,10 +124,10 @@ impl OutcomeBody {
             Some(Reason::Poisoned(why)) => (Some("poisoned"), Some(why.clone())),
         };
         let winner = match outcome.winner {
-            Token::Branch(branch) if outcome.reason.is_none() => Some(branch.0),
+            Token::Branch(branch) if outcome.reason.is_none() && !of_fanout => Some(branch.0),
             Token::Branch(_) | Token::Start(_) | Token::Deadline | Token::Overdue | Token::Cancel => None,
         };
-        let shown = if outcome.reason.is_none() { &[] } else { branches };
+        let shown = if outcome.reason.is_none() && !of_fanout { &[] } else { branches };
         Self {
             status: outcome.status.as_str(),
             reason,
@@ -184,7 +191,14 @@ fn parts(answer: Option<&Answer>) -> (Option<ResponseBody>, Option<ErrorBody>) {
 
 fn branch_body(one: &BranchAnswer) -> BranchBody {
     let (response, error) = parts(one.answer.as_ref());
-    BranchBody { branch: one.branch, attempt: one.answer.as_ref().map(|answer| answer.attempt), response, error }
+    let region = one.answer.as_ref().and_then(|answer| answer.region.clone());
+    BranchBody {
+        branch: one.branch,
+        region,
+        attempt: one.answer.as_ref().map(|answer| answer.attempt),
+        response,
+        error,
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +211,7 @@ mod tests {
     fn outcome(body: &'static [u8]) -> Outcome {
         let headers = vec![("x-a".into(), "1".into()), ("x-a".into(), "2".into())];
         let content = Content::Response(Response { status: 200, headers, body: body.into(), truncated: false });
-        let answer = Some(Answer { attempt: 1, at: Millis(5), content });
+        let answer = Some(Answer { attempt: 1, at: Millis(5), content, region: None });
         Outcome { status: Status::Success, reason: None, winner: Token::Branch(BranchId(2)), at: Millis(6), answer }
     }
 

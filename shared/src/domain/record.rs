@@ -1,13 +1,14 @@
 //! The record: the one durable truth about a job.
 //!
-//! It only goes forward: a branch `unstarted → live → dead`, its attempt number up, the outcome once. Every message is
+//! It only goes forward: a branch `unstarted → live → dead` or `done`, its attempt number up, the outcome once. Every message is
 //! made from what stands here, never from what a handler remembers having done.
 
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchId, Incarnation, QueueName, Tenant};
-use super::job::{Contender, Job, JsonText, Placement, Trigger, Webhook};
+use super::job::{Contender, ExecutionMode, Job, JsonText, Placement, Trigger, Webhook};
 use super::outcome::{Answer, Outcome};
+use super::region::Place;
 use crate::clock::Millis;
 
 /// All that is known about a job.
@@ -68,6 +69,39 @@ pub struct Branch {
     pub answers: u32,
     /// What the last of them brought.
     pub last: Option<Answer>,
+    /// Where it is to run, and whose call it makes.
+    #[serde(default, skip_serializing_if = "Placed::is_default")]
+    pub placed: Placed,
+}
+
+/// Where a branch is to run, and whose call it makes where it is one of several regions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Where.
+    pub place: Place,
+    /// The branch whose request it makes too, and whose stored body it sends.
+    pub request_of: Option<BranchId>,
+    /// What it goes on with, where it took over from a branch in another region.
+    pub moved: Option<Moved>,
+}
+
+/// A branch that goes on in another region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The branch that it took over from.
+    pub from: BranchId,
+    /// How often it has moved by now.
+    pub reroutes: u32,
+    /// Retries that were used up before.
+    pub retries: u32,
+}
+
+impl Placed {
+    /// Whether it is as of a job that says nothing of regions.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How far a branch has come. It only goes forward.
@@ -82,8 +116,10 @@ pub enum BranchState {
         /// Not before this moment.
         due_at: Millis,
     },
-    /// It has no attempt left.
+    /// It has no attempt left, or another branch goes on for it in another region.
     Dead,
+    /// It has succeeded, and the job is a fanout, which goes on until all have.
+    Done,
 }
 
 /// What a second submission with the same key is compared by: a version and a SHA-256.
@@ -112,6 +148,40 @@ impl Record {
         self.numbered().filter(move |(_, branch)| branch.contender.parent == Some(parent))
     }
 
+    /// The branches that start with the job: its own request, in each region where it is made.
+    pub fn roots(&self) -> impl Iterator<Item = (BranchId, &Branch)> {
+        self.numbered().filter(|(_, branch)| branch.contender.parent.is_none())
+    }
+
+    /// Whether all regions are to succeed.
+    #[must_use]
+    pub fn is_fanout(&self) -> bool {
+        self.placement.execution_mode == ExecutionMode::Fanout
+    }
+
+    /// The branch that this one began as, before it moved from region to region; itself where it has not.
+    #[must_use]
+    pub fn began_as(&self, branch: BranchId) -> BranchId {
+        let mut at = branch;
+        // A branch stands behind the one that it took over from.
+        while let Some(moved) = self.branch(at).and_then(|one| one.placed.moved).filter(|moved| moved.from < at) {
+            at = moved.from;
+        }
+        at
+    }
+
+    /// Under which branch the body of this one's request is stored.
+    #[must_use]
+    pub fn body_of(&self, branch: BranchId) -> BranchId {
+        self.branch(branch).and_then(|one| one.placed.request_of).unwrap_or(branch)
+    }
+
+    /// Whether another branch goes on for this one in another region.
+    #[must_use]
+    pub fn has_moved(&self, branch: BranchId) -> bool {
+        self.branches.iter().any(|one| one.placed.moved.is_some_and(|moved| moved.from == branch))
+    }
+
     /// Whether any branch still contends.
     #[must_use]
     pub fn any_live(&self) -> bool {
@@ -123,7 +193,7 @@ impl Record {
     pub fn last_timer(&self) -> Millis {
         let of_branch = |branch: &Branch| match branch.state {
             BranchState::Live { due_at, .. } => Some(due_at),
-            BranchState::Unstarted | BranchState::Dead => None,
+            BranchState::Unstarted | BranchState::Dead | BranchState::Done => None,
         };
         let of_trigger = |branch: &Branch| match &branch.contender.trigger {
             Some(Trigger::OnTimeout { after }) => {

@@ -29,7 +29,7 @@ pub struct JobResult {
     pub accepted_at: Millis,
     /// How it ended.
     pub outcome: Outcome,
-    /// Each branch's last answer, where the job did not succeed.
+    /// Each branch's last answer, where the job did not succeed or is a fanout.
     pub branches: Vec<BranchAnswer>,
     /// What the caller wanted back.
     pub metadata: Option<JsonText>,
@@ -100,7 +100,11 @@ impl JobResult {
             key: record.key.clone(),
             incarnation: record.incarnation.clone(),
             accepted_at: record.accepted_at,
-            branches: if outcome.status == Status::Success { Vec::new() } else { record.last_answers() },
+            branches: if outcome.status == Status::Success && !record.is_fanout() {
+                Vec::new()
+            } else {
+                record.last_answers()
+            },
             outcome,
             metadata: record.metadata.clone(),
             webhooks: record.webhooks.clone(),

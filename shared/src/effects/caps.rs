@@ -2,7 +2,8 @@
 
 use super::Effects;
 use crate::domain::job::Body;
-use crate::domain::record::Record;
+use crate::domain::record::{Branch, Record};
+use crate::domain::reroute;
 use crate::nats::publish::{HEADROOM, PublishError};
 use crate::wire;
 
@@ -55,12 +56,21 @@ impl Caps {
         self.max_payload.saturating_sub(SLACK) as u64
     }
 
-    /// Whether the record could still be settled with every answer at its cap.
+    /// Whether the record could still be settled with every answer at its cap, and every branch moved as often as it may.
     #[must_use]
     pub fn can_settle(&self, record: &Record) -> bool {
-        let worst =
-            wire::encode(record).len() + self.response_body + record.branches.len() * (LOSER_BODY + 4096) + SLACK;
-        worst <= self.max_payload
+        let moves = |branch: &Branch| reroute::most(&branch.contender.retry) as usize;
+        let moved = |branch: &Branch| moves(branch) * (wire::encode(branch).len() + LOSER_BODY + 4096);
+        let moved: usize = record.branches.iter().filter(|branch| moves(branch) > 0).map(moved).sum();
+        let answers = self.response_body + record.branches.len() * (LOSER_BODY + 4096);
+        wire::encode(record).len() + moved + answers + SLACK <= self.max_payload
+    }
+
+    /// What is kept of the body of a success: in a fanout each branch has a share. Bytes.
+    #[must_use]
+    pub fn kept_of_success(&self, record: &Record) -> usize {
+        let all = record.branches.iter().filter(|branch| branch.placed.moved.is_none()).count();
+        if record.is_fanout() { (self.response_body / all.max(1)).max(LOSER_BODY) } else { self.response_body }
     }
 
     /// Whether a body is kept in its own place.

@@ -96,7 +96,7 @@ impl Effects {
     /// Large bodies are kept under the life that they belong to.
     async fn take_bodies_along(&self, job: &JobId, old: &Record, new: &Record) -> Result<(), RetryError> {
         for (number, branch) in new.numbered() {
-            if !matches!(branch.contender.request.body, Body::Stored { .. }) {
+            if !matches!(branch.contender.request.body, Body::Stored { .. }) || new.body_of(number) != number {
                 continue;
             }
             let body = self.records.body(job, &old.incarnation, number).await?;

@@ -12,7 +12,8 @@ use crate::domain::decide;
 use crate::domain::fingerprint;
 use crate::domain::id::{BranchId, Incarnation, JobId, Tenant};
 use crate::domain::job::{Body, Contender, Job};
-use crate::domain::record::{Branch, BranchState, Record};
+use crate::domain::record::{Branch, BranchState, Placed, Record};
+use crate::domain::region;
 use crate::domain::result::{FollowUp, JobResult};
 use crate::nats::bucket::{BucketError, Written};
 use crate::nats::dead::{DeadKind, DeadLetter};
@@ -224,8 +225,8 @@ impl Effects {
         let job = &submission.job;
         let starts_at = job.retry_at.map_or(now, |at| at.max(now));
         let mut branches = Vec::with_capacity(job.branches.len());
-        for (number, contender) in job.branches.iter().enumerate() {
-            branches.push(self.branch(&submission.tenant, contender, number == 0, starts_at, now).await?);
+        for (contender, placed) in region::lay_out(job) {
+            branches.push(self.branch(&submission.tenant, contender, placed, starts_at, now).await?);
         }
         Ok(Record {
             tenant: submission.tenant.clone(),
@@ -252,8 +253,8 @@ impl Effects {
     async fn branch(
         &self,
         tenant: &Tenant,
-        contender: &Contender,
-        own: bool,
+        contender: Contender,
+        placed: Placed,
         starts_at: Millis,
         now: Millis,
     ) -> Result<Branch, BucketError> {
@@ -261,17 +262,20 @@ impl Effects {
             .ok()
             .and_then(|url| crate::domain::id::Destination::of(&url))
             .ok_or_else(|| BucketError::Refused(PublishError::Refused("a URL without a host".into())))?;
-        let spec = QueueSpec { tenant: tenant.clone(), destination, account: contender.account.clone(), shard: None };
+        let (account, place) = (contender.account.clone(), placed.place.clone());
+        let spec = QueueSpec { tenant: tenant.clone(), destination, account, place, shard: None };
         let shard = self.queues.keep(&spec, now).await?;
-        let state = if own { BranchState::Live { attempt: 1, due_at: starts_at } } else { BranchState::Unstarted };
+        let root = contender.parent.is_none();
+        let state = if root { BranchState::Live { attempt: 1, due_at: starts_at } } else { BranchState::Unstarted };
         Ok(Branch {
-            contender: contender.clone(),
+            contender,
             queue: spec.name(),
             shard,
             state,
-            started_at: own.then_some(starts_at),
+            started_at: root.then_some(starts_at),
             answers: 0,
             last: None,
+            placed,
         })
     }
 
@@ -289,7 +293,10 @@ impl Effects {
                 return Err(SubmitError::BodyTooLarge { branch, size, limit });
             }
             if let Body::Inline(bytes) = body.clone() {
-                self.put_body(job, record, branch, bytes).await?;
+                // The same request in another region has the same body.
+                if record.body_of(branch) == branch {
+                    self.put_body(job, record, branch, bytes).await?;
+                }
                 record.branches[number].contender.request.body = Body::Stored { len: size };
             }
         }

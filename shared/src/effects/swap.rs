@@ -40,7 +40,7 @@ impl Effects {
     async fn let_go_of_bodies(&self, job: &JobId, old: &Record, next: &Record, ttl: Duration) {
         let success = next.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Success);
         for (branch, one) in old.numbered() {
-            if !matches!(one.contender.request.body, Body::Stored { .. }) {
+            if !matches!(one.contender.request.body, Body::Stored { .. }) || old.body_of(branch) != branch {
                 continue;
             }
             if success {

@@ -148,7 +148,7 @@ impl Topology {
             may.extend(["STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"].map(|what| api(what, &stream)));
             may.push(api("CONSUMER.DELETE", &format!("{stream}.*")));
         }
-        for bucket in [self.gates_bucket(), self.sweep_bucket()] {
+        for bucket in [self.gates_bucket(), self.sweep_bucket(), self.regions_bucket()] {
             may.extend(self.writing_bucket(&bucket));
         }
         may.extend(self.watching(&self.gates_bucket()));
@@ -199,6 +199,7 @@ impl Topology {
         );
         let (queues, bodies) = (self.queues_bucket(), self.bodies_bucket());
         may.extend(self.watching(&queues));
+        may.extend(self.watching(&self.regions_bucket()));
         for bucket in self.records_buckets().chain([queues, bodies.clone()]) {
             may.extend(self.writing_bucket(&bucket));
         }

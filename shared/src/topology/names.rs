@@ -159,9 +159,15 @@ impl Topology {
         format!("{}_open", self.prefix())
     }
 
+    /// The bucket of regions that have workers.
+    #[must_use]
+    pub fn regions_bucket(&self) -> String {
+        format!("{}_regions", self.prefix())
+    }
+
     /// All buckets but those of records and that of queues.
     #[must_use]
-    pub fn other_buckets(&self) -> [String; 9] {
+    pub fn other_buckets(&self) -> [String; 10] {
         [
             self.bodies_bucket(),
             self.gates_bucket(),
@@ -172,6 +178,7 @@ impl Topology {
             self.keys_bucket(),
             self.meters_bucket(),
             self.open_bucket(),
+            self.regions_bucket(),
         ]
     }
 

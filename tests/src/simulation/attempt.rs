@@ -10,10 +10,14 @@ use sluice_shared::config::StatusRange;
 use sluice_shared::domain::classify::classify;
 use sluice_shared::domain::decide::Verdict;
 use sluice_shared::domain::demand::Then;
-use sluice_shared::domain::id::BranchId;
+use sluice_shared::domain::id::{BranchId, Region};
 use sluice_shared::domain::outcome::{Answer, Class, Content, ErrorKind};
+use sluice_shared::domain::record::Record;
+use sluice_shared::domain::region::Standpoint;
+use sluice_shared::domain::reroute::{self, Elsewhere};
 use sluice_shared::domain::retry::{self, RetryDefaults};
 use sluice_shared::effects::{JobMessage, Seen, Unfinished};
+use sluice_shared::queues::QueueSpec;
 
 use super::outside::{Answers, Place};
 use super::rules::Rule;
@@ -177,9 +181,32 @@ impl Attempt<'_> {
         let verdict = match classify(&content, policy, &RETRIED) {
             Class::Success => Verdict::Success,
             Class::Limited => Verdict::Limited { until: closed_until.unwrap_or(now) },
-            Class::Retryable => retry::again(self.attempt, policy, &RETRY, closed_until, now, share),
-            Class::Final => Verdict::Final,
+            class @ (Class::Retryable | Class::Final) => match self.elsewhere(&seen.record, &content) {
+                Some(elsewhere) => Verdict::Elsewhere(Box::new(elsewhere)),
+                None if class == Class::Retryable => {
+                    let before = reroute::retries_before(&seen.record.branches[self.branch.index()]);
+                    retry::again(self.attempt + before, policy, &RETRY, closed_until, now, share)
+                }
+                None => Verdict::Final,
+            },
         };
-        Ended::Answered { answer: Answer { attempt: self.attempt, at: now, content }, verdict, seen }
+        let region = Some(self.region());
+        Ended::Answered { answer: Answer { attempt: self.attempt, at: now, content, region }, verdict, seen }
+    }
+
+    /// Workers are spread over the regions; which of them takes what is not simulated.
+    fn region(&self) -> Region {
+        let regions = super::scenario::REGIONS;
+        regions[self.node.process.0 as usize % regions.len()].parse().unwrap()
+    }
+
+    fn elsewhere(&self, record: &Record, content: &Content) -> Option<Elsewhere> {
+        let Content::Response(response) = content else { return None };
+        let live = super::scenario::REGIONS.iter().map(|region| region.parse().unwrap()).collect();
+        let standpoint = Standpoint { own: Some(&self.region()), live: &live };
+        let place = reroute::next(record, self.branch, response.status, standpoint)?;
+        let branch = &record.branches[self.branch.index()];
+        let spec = QueueSpec { place, ..QueueSpec::of_branch(record, branch)? };
+        Some(Elsewhere { queue: spec.name(), shard: branch.shard, place: spec.place })
     }
 }

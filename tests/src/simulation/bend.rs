@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_shared::domain::decide::{Incoming, Kind, Known};
 use sluice_shared::domain::demand::{Decision, Demand, Then};
 use sluice_shared::domain::id::{JobId, Token};
-use sluice_shared::domain::record::{BranchState, Record};
+use sluice_shared::domain::record::{Branch, BranchState, Record};
 use sluice_shared::effects::{Handled, JobMessage, Seen, Unfinished};
 use sluice_shared::nats::records::Found;
 
@@ -26,8 +26,9 @@ impl Node {
         let (rules, incoming) = (self.world.rules, message.incoming());
         let Token::Branch(branch) = incoming.token else { return Incoming { kind: Kind::Due, ..incoming } };
         let start = Incoming { token: Token::Start(branch), kind: Kind::Due, ..incoming };
-        let unstarted =
-            matches!(known, Known::Record(record) if record.branches[branch.index()].state == BranchState::Unstarted);
+        // An earlier life may have had more branches.
+        let is_unstarted = |branch: &Branch| branch.state == BranchState::Unstarted;
+        let unstarted = matches!(known, Known::Record(record) if record.branch(branch).is_some_and(is_unstarted));
         let from_timer = !rules.keep(Rule::TimersFireIntoDue) && unstarted;
         let in_chain = !rules.keep(Rule::SignalsApart) && message.attempt == 0;
         if from_timer || in_chain { start } else { incoming }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_shared::domain::id::BranchId;
-use sluice_shared::domain::job::{Body, Contender, Job, Placement, Request, RetryPolicy, Trigger, Webhook};
+use sluice_shared::domain::job::{
+    Body, Contender, ExecutionMode, Job, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
+};
 
 use super::chance::Chance;
 use super::outside::{Answers, Outside};
@@ -21,6 +23,9 @@ const TREES: [&[(u16, bool)]; 8] = [
     &[(0, true), (0, false)],
     &[(0, true), (1, false), (0, false)],
 ];
+
+/// Regions that workers are in.
+pub(super) const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 
 /// What clients do.
 pub(super) struct Scenario {
@@ -49,6 +54,9 @@ impl Scenario {
         }
         if chance.percent(15) {
             job.on_success = Some(Box::new(plain(chance, outside, "on-success")));
+        }
+        if chance.percent(30) {
+            job.placement = placement(chance, job.branches.len() > 1);
         }
         // A deadline ends whatever is stuck: most runs have none.
         job.retry_at = chance.percent(10).then(|| BEGIN.after(Duration::from_millis(chance.between(1, 20_000))));
@@ -79,10 +87,23 @@ impl Scenario {
         let Self { submitters, cancel, retries, .. } = self;
         let (deadline, overdue) = (self.job.deadline, self.job.on_failure_timeout);
         format!(
-            "{branches:?}, deadline {deadline:?}, on_failure {} after {overdue:?}, on_success {}, submitted at {submitters:?}, cancelled at {cancel:?}, {retries} retries",
+            "{branches:?}, {:?}, deadline {deadline:?}, on_failure {} after {overdue:?}, on_success {}, submitted at {submitters:?}, cancelled at {cancel:?}, {retries} retries",
+            self.job.placement,
             self.job.on_failure.is_some(),
             self.job.on_success.is_some(),
         )
+    }
+}
+
+/// Some of the regions, and how often the job's own request is made.
+fn placement(chance: &Chance, has_fallbacks: bool) -> Placement {
+    let modes = [ExecutionMode::Once, ExecutionMode::Race, ExecutionMode::Fanout];
+    let modes = if has_fallbacks { &modes[..2] } else { &modes[..] };
+    let most = chance.one_of(&[1, 2, 3]);
+    Placement {
+        regions: REGIONS[..most].iter().map(|region| region.parse().unwrap()).collect(),
+        region_policy: chance.one_of(&[RegionPolicy::Fallback, RegionPolicy::Strict]),
+        execution_mode: chance.one_of(modes),
     }
 }
 
@@ -128,8 +149,11 @@ fn contender(
     trigger: Option<Trigger>,
 ) -> Contender {
     outside.scripts.insert(url.clone(), (0..chance.between(1, 5)).map(|_| Answers::draw(chance)).collect());
-    let retry =
-        RetryPolicy { max_retries: Some(u32::try_from(chance.between(0, 3)).unwrap()), ..RetryPolicy::default() };
+    let retry = RetryPolicy {
+        max_retries: Some(u32::try_from(chance.between(0, 3)).unwrap()),
+        reroute_codes: chance.percent(20).then(|| vec![503, 400]),
+        ..RetryPolicy::default()
+    };
     let timeout = Some(Duration::from_secs(chance.one_of(&[2, 10, 45])));
     let request = Request {
         method: "POST".into(),

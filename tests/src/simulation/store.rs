@@ -105,6 +105,7 @@ pub(super) fn picture(record: &Record, revision: u64) -> String {
             BranchState::Unstarted => format!("{number} unstarted"),
             BranchState::Live { attempt, .. } => format!("{number} live {attempt}"),
             BranchState::Dead => format!("{number} dead"),
+            BranchState::Done => format!("{number} done"),
         })
         .collect();
     let state = record

@@ -10,7 +10,8 @@ use sluice_shared::domain::fingerprint;
 use sluice_shared::domain::id::{Destination, Incarnation, JobId, QueueName, Tenant, Token};
 use sluice_shared::domain::job::{Contender, Job};
 use sluice_shared::domain::outcome::Status;
-use sluice_shared::domain::record::{Branch, BranchState, Record};
+use sluice_shared::domain::record::{Branch, BranchState, Placed, Record};
+use sluice_shared::domain::region;
 use sluice_shared::domain::renew::renewed;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::effects::{Effects, JobMessage, NotDone, SubmitError};
@@ -151,7 +152,6 @@ impl Node {
 /// `Effects::record`.
 pub(super) fn record(tenant: &Tenant, key: &str, job: &Job, incarnation: Incarnation, now: Millis) -> Record {
     let starts_at = job.retry_at.map_or(now, |at| at.max(now));
-    let numbered = job.branches.iter().enumerate();
     Record {
         tenant: tenant.clone(),
         key: key.to_owned(),
@@ -159,7 +159,10 @@ pub(super) fn record(tenant: &Tenant, key: &str, job: &Job, incarnation: Incarna
         fingerprint: fingerprint::of(job),
         accepted_at: now,
         starts_at,
-        branches: numbered.map(|(number, contender)| branch(tenant, contender, number == 0, starts_at)).collect(),
+        branches: region::lay_out(job)
+            .into_iter()
+            .map(|(one, placed)| branch(tenant, one, placed, starts_at))
+            .collect(),
         deadline_at: job.deadline.map(|after| starts_at.after(after)),
         overdue_at: job.on_failure_timeout.map(|after| starts_at.after(after)),
         overdue: false,
@@ -174,16 +177,18 @@ pub(super) fn record(tenant: &Tenant, key: &str, job: &Job, incarnation: Incarna
     }
 }
 
-fn branch(tenant: &Tenant, contender: &Contender, own: bool, starts_at: Millis) -> Branch {
+fn branch(tenant: &Tenant, contender: Contender, placed: Placed, starts_at: Millis) -> Branch {
     let url = url::Url::parse(&contender.request.url).unwrap();
     let destination = Destination::of(&url).unwrap();
+    let root = contender.parent.is_none();
     Branch {
-        contender: contender.clone(),
-        queue: QueueName::of(tenant, &destination, None),
+        contender,
+        queue: QueueName::placed(tenant, &destination, None, &placed.place),
         shard: 0,
-        state: if own { BranchState::Live { attempt: 1, due_at: starts_at } } else { BranchState::Unstarted },
-        started_at: own.then_some(starts_at),
+        state: if root { BranchState::Live { attempt: 1, due_at: starts_at } } else { BranchState::Unstarted },
+        started_at: root.then_some(starts_at),
         answers: 0,
         last: None,
+        placed,
     }
 }

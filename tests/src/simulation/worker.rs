@@ -90,7 +90,7 @@ impl Node {
                 if !self.world.rules.keep(Rule::AckLast) {
                     self.ack(in_hand);
                 }
-                let then = self.conclude(message, seen, &answer, verdict).await?;
+                let then = self.conclude(message, seen, &answer, verdict.clone()).await?;
                 self.world.checks.borrow_mut().concluded(self.world.clockwork.current(), verdict);
                 Ok(then)
             }
@@ -120,7 +120,7 @@ impl Node {
         loop {
             let handled = self
                 .handle(message, seen.take(), |known, now| match known {
-                    Known::Record(record) => conclude(record, message.incoming(), answer, verdict, now),
+                    Known::Record(record) => conclude(record, message.incoming(), answer, verdict.clone(), now),
                     Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => {
                         decide(known, message.incoming(), now)
                     }

@@ -191,7 +191,7 @@ pub(crate) fn to(urls: &[String], key: &str) -> JobResult {
     let headers = vec![("content-type".into(), "text/plain".into())];
     let content = Content::Response(Response { status: 200, headers, body: "hello".into(), truncated: false });
     let winner = Token::Branch(BranchId::OWN);
-    let answer = Some(Answer { attempt: 1, at: now, content });
+    let answer = Some(Answer { attempt: 1, at: now, content, region: None });
     let webhook = |url: &String| Webhook { url: url.clone(), regions: Vec::new(), has_quorum_vote: true };
     JobResult {
         job: JobId::derive(&tenant, key),

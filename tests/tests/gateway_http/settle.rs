@@ -65,13 +65,13 @@ fn concluded(record: &Record, branch: u16, status: u16, verdict: Verdict) -> Rec
     let message = Incoming { incarnation: &record.incarnation, token, kind: Kind::Work, attempt };
     let headers = vec![("content-type".into(), "text/plain".into())];
     let response = Response { status, headers, body: Bytes::from_static(b"the answer"), truncated: false };
-    let answer = Answer { attempt, at: clock::now(), content: Content::Response(response) };
+    let answer = Answer { attempt, at: clock::now(), content: Content::Response(response), region: None };
     *conclude(record, message, &answer, verdict, clock::now()).swap.unwrap()
 }
 
 fn attempt_of(record: &Record, branch: u16) -> u32 {
     match record.branches[usize::from(branch)].state {
         BranchState::Live { attempt, .. } => attempt,
-        BranchState::Unstarted | BranchState::Dead => panic!("branch {branch} does not contend"),
+        BranchState::Unstarted | BranchState::Dead | BranchState::Done => panic!("branch {branch} does not contend"),
     }
 }

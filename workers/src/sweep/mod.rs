@@ -9,6 +9,7 @@ mod acked;
 mod bodies;
 mod cursor;
 mod deliveries;
+mod deserted;
 mod lease;
 pub mod needs;
 mod queues;
@@ -44,6 +45,8 @@ pub struct SweepOptions {
     pub closing_wait: Duration,
     /// The pause between two looks at the broker.
     pub pause: Duration,
+    /// How old a job may be when its turn comes.
+    pub max_age: Duration,
 }
 
 impl Default for SweepOptions {
@@ -56,6 +59,7 @@ impl Default for SweepOptions {
             orphan_after: 10 * minute,
             closing_wait: minute,
             pause: Duration::from_millis(4),
+            max_age: 7 * 24 * 60 * minute,
         }
     }
 }

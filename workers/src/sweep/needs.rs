@@ -35,7 +35,10 @@ fn needed(record: &Record, now: Millis) -> Vec<Demand> {
     }
     let mut demands = signals(record, now);
     demands.extend(record.numbered().filter_map(|(number, branch)| start(record, number, branch, now)));
-    demands.extend(record.numbered().filter_map(|(number, branch)| chain(number, branch, now)));
+    // The own request last, as at a submission: whoever has its message may count on those of other regions.
+    let (own, others): (Vec<_>, Vec<_>) = record.numbered().partition(|(number, _)| *number == BranchId::OWN);
+    let chains = others.into_iter().chain(own);
+    demands.extend(chains.filter_map(|(number, branch)| chain(number, branch, now)));
     demands
 }
 

@@ -120,6 +120,7 @@ fn spec_of(entry: &QueueEntry) -> QueueSpec {
         tenant: entry.tenant.clone(),
         destination: entry.destination.clone(),
         account: entry.account.clone(),
+        place: entry.place.clone(),
         shard: Some(entry.shard),
     }
 }

@@ -26,6 +26,7 @@ impl Round<'_> {
         if let Found::Record(record, _) = self.effects.records().read(&job).await? {
             fault_points::point("sweep", &record.key);
             self.heal(&job, &record).await?;
+            self.expire_deserted(&job, &record).await?;
         }
         self.pace().await
     }

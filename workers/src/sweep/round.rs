@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_shared::effects::{Effects, NotDone};
+use sluice_shared::effects::{Effects, NotDone, Unfinished};
 use sluice_shared::nats::bucket::BucketError;
 use sluice_shared::nats::guarded::NotMoved;
 use sluice_shared::nats::publish::PublishError;
@@ -26,6 +26,8 @@ pub(super) enum Stopped {
     NotDone(#[from] NotDone),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
     #[error("the broker refused: {0}")]
     Refused(String),
     #[error("another sweep holds the lease")]

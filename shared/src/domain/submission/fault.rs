@@ -39,8 +39,6 @@ pub enum Code {
     OutOfRange,
     /// The value is not one of those that are allowed.
     InvalidValue,
-    /// The value is known but not supported yet.
-    NotSupported,
     /// Bytes or characters above the limit.
     TooLarge,
     /// More of them than the limit.
@@ -75,7 +73,6 @@ impl Code {
             Self::WrongType => "wrong_type",
             Self::OutOfRange => "out_of_range",
             Self::InvalidValue => "invalid_value",
-            Self::NotSupported => "not_supported",
             Self::TooLarge => "too_large",
             Self::TooMany => "too_many",
             Self::TooDeep => "too_deep",

@@ -3,7 +3,7 @@
 use super::fault::Code;
 use super::fields::{Fields, Reading, Value};
 use super::policy::{self, LONGEST_MS};
-use super::{race, webhooks};
+use super::{race, regions, webhooks};
 use crate::clock::Millis;
 use crate::domain::job::{ExecutionMode, Job, JsonText, Placement, RegionPolicy};
 
@@ -33,6 +33,7 @@ fn job(value: &Value<'_>, depth: usize, rd: &mut Reading<'_>) -> Option<Job> {
         fields.refuse("idempotent_key", Code::Misplaced, message, rd);
     }
     let branches = race::read(&mut fields, rd);
+    let has_fallbacks = branches.len() > 1;
     let (webhooks, webhook_quorum) = webhooks::read(&mut fields, rd);
     let on_success = fields.take("on_success");
     let on_failure = fields.take("on_failure");
@@ -52,7 +53,7 @@ fn job(value: &Value<'_>, depth: usize, rd: &mut Reading<'_>) -> Option<Job> {
         on_failure_timeout: policy::duration(on_failure_timeout, 1, rd),
         deadline: policy::duration(fields.take("deadline_ms"), SHORTEST_MS, rd),
         retry_at: retry_at(&mut fields, rd),
-        placement: placement(&mut fields, rd),
+        placement: placement(&mut fields, has_fallbacks, rd),
     };
     fields.finish(rd);
     Some(job)
@@ -99,22 +100,42 @@ fn retry_at(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Option<Millis> {
     Some(Millis(at))
 }
 
-fn placement(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Placement {
-    let regions = webhooks::regions(fields, rd);
-    only(fields.take("region_policy"), "fallback", "strict", rd);
-    only(fields.take("execution_mode"), "race", "fanout", rd);
-    Placement { regions, region_policy: RegionPolicy::Fallback, execution_mode: ExecutionMode::Race }
+/// Where and how the job runs. Everywhere once is what fallbacks are for, so a fanout has none.
+fn placement(fields: &mut Fields<'_>, has_fallbacks: bool, rd: &mut Reading<'_>) -> Placement {
+    let regions = regions::of_job(fields, rd);
+    let (policy, mode) = (fields.take("region_policy"), fields.take("execution_mode"));
+    if let (Some(policy), true) = (&policy, regions.is_empty())
+        && policy.raw() == "\"strict\""
+    {
+        rd.fault(&policy.path, Code::Misplaced, "`strict` is about `regions`; give some, or take it out");
+    }
+    let region_policy = one_of(policy, [RegionPolicy::Fallback, RegionPolicy::Strict], RegionPolicy::as_str, rd);
+    let modes = [ExecutionMode::Race, ExecutionMode::Fanout];
+    let path = mode.as_ref().map(|mode| mode.path.clone());
+    let execution_mode = one_of(mode, modes, ExecutionMode::as_str, rd);
+    if let (Some(path), Some(ExecutionMode::Fanout), true) = (path, execution_mode, has_fallbacks) {
+        rd.fault(&path, Code::Misplaced, "`fanout` has no fallbacks, for all of it must succeed; take one of them out");
+    }
+    Placement {
+        regions,
+        region_policy: region_policy.unwrap_or_default(),
+        execution_mode: execution_mode.unwrap_or_default(),
+    }
 }
 
-/// Of two words only the first may be said so far.
-fn only(value: Option<Value<'_>>, word: &str, later: &str, rd: &mut Reading<'_>) {
-    let Some(value) = value else { return };
-    match value.text(rd) {
-        Some(given) if given == later => {
-            let message = format!("cannot be `{later}` yet; use `{word}`, or leave it out");
-            rd.fault(&value.path, Code::NotSupported, message);
-        }
-        Some(given) if given != word => rd.fault(&value.path, Code::InvalidValue, format!("must be `{word}`")),
-        Some(_) | None => {}
+/// One of two words.
+fn one_of<T: Copy>(
+    value: Option<Value<'_>>,
+    words: [T; 2],
+    as_str: impl Fn(T) -> &'static str,
+    rd: &mut Reading<'_>,
+) -> Option<T> {
+    let value = value?;
+    let given = value.text(rd)?;
+    let word = words.into_iter().find(|word| as_str(*word) == given);
+    if word.is_none() {
+        let [one, other] = words.map(as_str);
+        rd.fault(&value.path, Code::InvalidValue, format!("must be `{one}` or `{other}`"));
     }
+    word
 }

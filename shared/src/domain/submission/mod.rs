@@ -13,6 +13,7 @@ mod hint;
 mod job;
 mod policy;
 mod race;
+mod regions;
 mod request;
 mod url;
 mod webhooks;

@@ -6,8 +6,10 @@ use super::fault::Code;
 use super::fields::{Fields, Reading, Value};
 use crate::domain::job::{RetryPolicy, Trigger};
 
-/// Most retries and reroutes.
-const MOST_TIMES: u64 = 100;
+/// Most retries.
+const MOST_RETRIES: u64 = 100;
+/// Most reroutes: each makes the job's record larger.
+const MOST_REROUTES: u64 = 16;
 /// Most statuses in a list: every one there is.
 const MOST_CODES: usize = 500;
 /// The longest that anything may be put off or take, in milliseconds: 30 days.
@@ -18,17 +20,17 @@ pub(super) fn retry(contender: &mut Fields<'_>, rd: &mut Reading<'_>) -> RetryPo
     let given = contender.take("retry_policy").and_then(|value| value.object(rd));
     let Some(mut fields) = given else { return RetryPolicy::default() };
     let policy = RetryPolicy {
-        max_retries: times(fields.take_either("max_retries", "maxRetries", rd), rd),
+        max_retries: times(fields.take_either("max_retries", "maxRetries", rd), MOST_RETRIES, rd),
         retry_codes: fields.take_either("retry_codes", "retryCodes", rd).map(|value| codes(&value, rd)),
-        max_reroutes: times(fields.take_either("max_reroutes", "maxReroutes", rd), rd),
+        max_reroutes: times(fields.take_either("max_reroutes", "maxReroutes", rd), MOST_REROUTES, rd),
         reroute_codes: fields.take_either("reroute_codes", "rerouteCodes", rd).map(|value| codes(&value, rd)),
     };
     fields.finish(rd);
     policy
 }
 
-fn times(value: Option<Value<'_>>, rd: &mut Reading<'_>) -> Option<u32> {
-    value?.number(0..=MOST_TIMES, rd).and_then(|number| u32::try_from(number).ok())
+fn times(value: Option<Value<'_>>, most: u64, rd: &mut Reading<'_>) -> Option<u32> {
+    value?.number(0..=most, rd).and_then(|number| u32::try_from(number).ok())
 }
 
 /// A list of HTTP statuses.

@@ -2,13 +2,11 @@
 
 use super::fault::Code;
 use super::fields::{Fields, Reading, Value};
-use super::{Limits, url};
+use super::{Limits, regions, url};
 use crate::domain::job::Webhook;
 
 /// Webhooks of one job at most.
 const MOST_WEBHOOKS: usize = 16;
-/// Regions in one list at most.
-const MOST_REGIONS: usize = 32;
 /// Longest subject, in bytes.
 const LONGEST_SUBJECT: usize = 256;
 
@@ -39,18 +37,12 @@ fn webhook(value: &Value<'_>, rd: &mut Reading<'_>) -> Webhook {
     if let Some(url) = fields.require("url", "an http or https URL, or `nats:<subject>`", rd) {
         webhook.url = target(&url, rd).unwrap_or_default();
     }
-    webhook.regions = regions(&mut fields, rd);
+    webhook.regions = regions::of_webhook(&mut fields, rd);
     if let Some(vote) = fields.take_either("has_quorum_vote", "hasQuorumVote", rd) {
         webhook.has_quorum_vote = vote.flag(rd).unwrap_or(true);
     }
     fields.finish(rd);
     webhook
-}
-
-/// The regions of a job or a webhook.
-pub(super) fn regions(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Vec<String> {
-    let items = fields.take("regions").map(|value| value.list(MOST_REGIONS, rd)).unwrap_or_default();
-    items.iter().filter_map(|item| item.name(1..=64, rd)).collect()
 }
 
 fn target(value: &Value<'_>, rd: &mut Reading<'_>) -> Option<String> {

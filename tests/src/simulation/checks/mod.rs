@@ -34,8 +34,10 @@ pub enum Invariant {
     ResultIsTheOutcome,
     /// Where nothing goes wrong a job's result is stored once (rule 6).
     OneResult,
-    /// A job with a live branch fails by its deadline only (rule 5).
+    /// A job with a live branch fails by its deadline only, unless it is a fanout (rule 5).
     FailsWhenAllAreDead,
+    /// A fanout succeeds once every region has, or who goes on for it elsewhere.
+    SucceedsWhenAllHave,
     /// A branch is called as often as its policy says (rule 5).
     WithinThePolicy,
     /// A fallback starts when its trigger has come (rules 4, 5, 7).

@@ -5,6 +5,7 @@ use sluice_shared::domain::id::{BranchId, JobId, Token};
 use sluice_shared::domain::job::Trigger;
 use sluice_shared::domain::outcome::{Answer, Content, ErrorKind, Reason, Status};
 use sluice_shared::domain::record::{Branch, BranchState, Record};
+use sluice_shared::domain::reroute;
 use sluice_shared::domain::result::JobResult;
 
 use super::{Checks, Invariant, Sight, about};
@@ -41,7 +42,7 @@ impl Checks {
             return self
                 .broken(Invariant::OneOutcome, || format!("{:?} was written over {:?}", new.outcome, old.outcome));
         }
-        if (old.overdue && !new.overdue) || old.branches.len() != new.branches.len() {
+        if (old.overdue && !new.overdue) || old.branches.len() > new.branches.len() {
             self.broken(Invariant::OnlyForward, || "a record forgets what was".into());
         }
         if new.overdue && !old.overdue {
@@ -60,12 +61,27 @@ impl Checks {
                 self.started(old, new, number, now);
             }
         }
+        for (number, branch) in new.numbered().skip(old.branches.len()) {
+            self.went_on(old, number, branch);
+        }
         self.ended(old, new, now);
+    }
+
+    /// A branch is added only to go on for one that was live.
+    fn went_on(&mut self, old: &Record, number: BranchId, branch: &Branch) {
+        self.met(Sight::Moved);
+        self.within_the_policy(number, branch);
+        let from = branch.placed.moved.and_then(|moved| old.branch(moved.from));
+        if !from.is_some_and(Branch::is_live) {
+            self.broken(Invariant::OnlyForward, || format!("branch {number} is there for nobody"));
+        }
     }
 
     fn within_the_policy(&mut self, number: BranchId, branch: &Branch) {
         let most = branch.contender.retry.max_retries.unwrap_or(3) + 1;
-        if matches!(branch.state, BranchState::Live { attempt, .. } if attempt > most) {
+        let (retries, reroutes) = branch.placed.moved.map_or((0, 0), |moved| (moved.retries, moved.reroutes));
+        let too_often = reroutes > reroute::most(&branch.contender.retry);
+        if too_often || matches!(branch.state, BranchState::Live { attempt, .. } if attempt + retries > most) {
             self.broken(Invariant::WithinThePolicy, || format!("branch {number}: {:?} of {most}", branch.state));
         }
     }
@@ -101,18 +117,27 @@ impl Checks {
     fn ended(&mut self, old: &Record, new: &Record, now: Millis) {
         let Some(outcome) = new.outcome.as_ref().filter(|_| old.outcome.is_none()) else { return };
         self.met(match (outcome.status, &outcome.reason) {
+            (Status::Success, _) if new.is_fanout() => Sight::FanoutSucceeded,
             (Status::Success, _) => Sight::Success,
             (Status::Cancelled, _) => Sight::Cancelled,
             (Status::Failed, Some(Reason::Deadline)) => Sight::Deadline,
+            (Status::Failed, _) if new.any_live() => Sight::FanoutFailed,
             (Status::Failed, _) => Sight::Exhausted,
         });
         let by_deadline = outcome.winner == Token::Deadline
             && outcome.reason == Some(Reason::Deadline)
             && old.deadline_at.is_some_and(|at| about(now) >= at);
-        if outcome.status == Status::Failed && !by_deadline && (new.any_live() || !old.any_live()) {
+        let some_live = new.any_live() && !new.is_fanout();
+        if outcome.status == Status::Failed && !by_deadline && (some_live || !old.any_live()) {
             self.broken(Invariant::FailsWhenAllAreDead, || {
                 format!("{outcome:?} with {:?}", super::streams::states(new))
             });
+        }
+        let all_have = |record: &Record| {
+            record.numbered().all(|(number, one)| one.state == BranchState::Done || record.has_moved(number))
+        };
+        if outcome.status == Status::Success && new.is_fanout() && !all_have(new) {
+            self.broken(Invariant::SucceedsWhenAllHave, || format!("{:?}", super::streams::states(new)));
         }
         if outcome.status == Status::Success
             && !matches!(outcome.winner, Token::Branch(one) if old.branches[one.index()].is_live())
@@ -143,6 +168,6 @@ fn rank(branch: &Branch) -> u32 {
     match branch.state {
         BranchState::Unstarted => 0,
         BranchState::Live { attempt, .. } => attempt,
-        BranchState::Dead => u32::MAX,
+        BranchState::Dead | BranchState::Done => u32::MAX,
     }
 }

@@ -5,6 +5,12 @@
 pub enum Sight {
     /// A job succeeded.
     Success,
+    /// A fanout succeeded.
+    FanoutSucceeded,
+    /// A fanout failed while others of its branches went on.
+    FanoutFailed,
+    /// A branch moved to another region.
+    Moved,
     /// A job failed because no branch had an attempt left.
     Exhausted,
     /// A branch died because its job was too old.
@@ -55,8 +61,11 @@ pub enum Sight {
 
 impl Sight {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Success,
+        Self::FanoutSucceeded,
+        Self::FanoutFailed,
+        Self::Moved,
         Self::Exhausted,
         Self::Expired,
         Self::Deadline,

@@ -9,9 +9,12 @@ use bytes::Bytes;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::decide::{Incoming, Kind, Known, Verdict, conclude, decide, enter};
 use sluice_shared::domain::demand::{Demand, Then};
-use sluice_shared::domain::id::Token;
+use sluice_shared::domain::id::{Destination, QueueName, Tenant, Token};
+use sluice_shared::domain::job::RegionPolicy;
 use sluice_shared::domain::outcome::{Answer, Content, Response};
 use sluice_shared::domain::record::Record;
+use sluice_shared::domain::region::Place;
+use sluice_shared::domain::reroute::Elsewhere;
 use sluice_shared::wire;
 use sluice_workers::sweep::needs::{missing, watched};
 
@@ -38,6 +41,8 @@ pub(super) enum Answered {
     Success,
     Limited,
     Retryable,
+    /// Moves it to another region.
+    Elsewhere,
     Final,
 }
 
@@ -107,13 +112,14 @@ impl Core {
 }
 
 impl Answered {
-    pub(super) const ALL: [Self; 4] = [Self::Success, Self::Limited, Self::Retryable, Self::Final];
+    pub(super) const ALL: [Self; 5] = [Self::Success, Self::Limited, Self::Retryable, Self::Elsewhere, Self::Final];
 
     fn verdict(self) -> Verdict {
         match self {
             Self::Success => Verdict::Success,
             Self::Limited => Verdict::Limited { until: NOW },
             Self::Retryable => Verdict::Again { at: NOW.after(Duration::from_secs(1)) },
+            Self::Elsewhere => Verdict::Elsewhere(Box::new(elsewhere())),
             Self::Final => Verdict::Final,
         }
     }
@@ -122,10 +128,18 @@ impl Answered {
         let status = match self {
             Self::Success => 200,
             Self::Limited => 429,
-            Self::Retryable => 503,
+            Self::Retryable | Self::Elsewhere => 503,
             Self::Final => 400,
         };
         let response = Response { status, headers: Vec::new(), body: Bytes::new(), truncated: false };
-        Answer { attempt, at: NOW, content: Content::Response(response) }
+        Answer { attempt, at: NOW, content: Content::Response(response), region: None }
     }
+}
+
+/// A queue in another region.
+fn elsewhere() -> Elsewhere {
+    let destination = Destination::of(&"http://0.example/".parse().unwrap()).unwrap();
+    let place = Place { regions: vec!["ap".parse().unwrap()], policy: RegionPolicy::Fallback };
+    let queue = QueueName::placed(&Tenant::default(), &destination, None, &place);
+    Elsewhere { place, queue, shard: 0 }
 }

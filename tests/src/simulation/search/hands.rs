@@ -1,6 +1,7 @@
 //! What those who are at work do next: read and decide, publish, call, let go; or die of it.
 
 use sluice_shared::domain::demand::{Demand, Expect, Then};
+use sluice_shared::domain::id::Token;
 
 use super::core::{Answered, Decided, Pointer, RecordId};
 use super::plan::Reads;
@@ -60,10 +61,18 @@ impl Steps {
                     next.limited.sort_unstable();
                     next.called.retain(|called| *called != (pointer.token, pointer.attempt));
                 }
-                Answered::Success | Answered::Retryable | Answered::Final => {}
+                Answered::Elsewhere if !self.may_move(state, pointer) => continue,
+                Answered::Success | Answered::Retryable | Answered::Elsewhere | Answered::Final => {}
             }
             self.acts(&next, place, Some(answered), true, || format!("{pointer:?} is answered: {answered:?}"));
         }
+    }
+
+    /// Each branch moves once, and none that has.
+    fn may_move(&self, state: &State, pointer: Pointer) -> bool {
+        let (Some(record), Token::Branch(branch)) = (state.record, pointer.token) else { return false };
+        let branch = self.core.record(record).branch(branch);
+        self.plan.moves && branch.is_some_and(|branch| branch.placed.moved.is_none())
     }
 
     /// Reads, decides and swaps; or the swap's answer is lost.

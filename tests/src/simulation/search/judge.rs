@@ -20,8 +20,13 @@ impl Steps {
             state.breaks("OnlyForward");
         }
         let failed = new.outcome.as_ref().filter(|outcome| outcome.status == Status::Failed);
-        if failed.is_some_and(|outcome| outcome.reason != Some(Reason::Deadline)) && new.any_live() {
+        if failed.is_some_and(|outcome| outcome.reason != Some(Reason::Deadline)) && new.any_live() && !new.is_fanout()
+        {
             state.breaks("FailsWhenAllAreDead");
+        }
+        let succeeded = new.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Success);
+        if succeeded && new.is_fanout() && !all_have_succeeded(new) {
+            state.breaks("SucceedsWhenAllHave");
         }
         if new.outcome.is_none() && !new.any_live() {
             state.breaks("EverythingEnds: pending, and every branch is dead");
@@ -96,10 +101,15 @@ impl Steps {
     }
 }
 
+/// Every region of a fanout, or who goes on for it elsewhere.
+fn all_have_succeeded(record: &Record) -> bool {
+    record.numbered().all(|(number, branch)| branch.state == BranchState::Done || record.has_moved(number))
+}
+
 fn rank(state: BranchState) -> u32 {
     match state {
         BranchState::Unstarted => 0,
         BranchState::Live { attempt, .. } => attempt,
-        BranchState::Dead => u32::MAX,
+        BranchState::Dead | BranchState::Done => u32::MAX,
     }
 }

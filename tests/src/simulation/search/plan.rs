@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_shared::domain::id::{BranchId, Incarnation, Tenant};
-use sluice_shared::domain::job::{Body, Contender, Job, Placement, Request, RetryPolicy, Trigger, Webhook};
+use sluice_shared::domain::job::{
+    Body, Contender, ExecutionMode, Job, Placement, Request, RetryPolicy, Trigger, Webhook,
+};
 use sluice_shared::domain::record::Record;
 
 use super::super::submit::record;
@@ -19,6 +21,10 @@ pub enum Tree {
     OnError,
     /// A fallback after some time.
     OnTimeout,
+    /// Its own request in two regions; the first success wins.
+    Race,
+    /// Its own request in two regions; both must succeed.
+    Fanout,
 }
 
 /// Where a message's record is read before it is acted on.
@@ -47,6 +53,8 @@ pub struct Plan {
     pub attempts: u32,
     /// Answers of 429 to each branch.
     pub limited: bool,
+    /// Answers that move a branch to another region, once.
+    pub moves: bool,
     /// How many submit it.
     pub submitters: u8,
     /// How often it is cancelled.
@@ -74,6 +82,7 @@ impl Default for Plan {
             later: false,
             attempts: 2,
             limited: true,
+            moves: false,
             submitters: 1,
             cancels: 0,
             faults: 1,
@@ -92,9 +101,19 @@ impl Plan {
         let own = contender(0, None, None);
         let fallback = |trigger| contender(1, Some(BranchId::OWN), Some(trigger));
         let branches = match self.tree {
-            Tree::Alone => vec![own],
+            Tree::Alone | Tree::Race | Tree::Fanout => vec![own],
             Tree::OnError => vec![own, fallback(Trigger::OnError { codes: Vec::new() })],
             Tree::OnTimeout => vec![own, fallback(Trigger::OnTimeout { after: Duration::from_secs(3) })],
+        };
+        let everywhere = |execution_mode| Placement {
+            regions: ["eu", "us"].map(|region| region.parse().unwrap()).to_vec(),
+            execution_mode,
+            ..Placement::default()
+        };
+        let placement = match self.tree {
+            Tree::Alone | Tree::OnError | Tree::OnTimeout => Placement::default(),
+            Tree::Race => everywhere(ExecutionMode::Race),
+            Tree::Fanout => everywhere(ExecutionMode::Fanout),
         };
         let on_failure = self.overdue.then(|| Box::new(job(vec![contender(2, None, None)])));
         let job = Job {
@@ -102,6 +121,7 @@ impl Plan {
             on_failure_timeout: self.overdue.then(|| Duration::from_secs(9)),
             deadline: self.deadline.then(|| Duration::from_secs(60)),
             retry_at: self.later.then(|| NOW.after(Duration::from_secs(5))),
+            placement,
             ..job(branches)
         };
         record(&Tenant::default(), "k", &job, Incarnation::from_random(1), NOW)

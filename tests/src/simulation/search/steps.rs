@@ -135,7 +135,7 @@ impl Steps {
         match self.core.record(id).branches[branch.index()].state {
             BranchState::Unstarted => matches!(pointer.token, Token::Start(_)),
             BranchState::Live { attempt, .. } => attempt >= pointer.attempt,
-            BranchState::Dead => true,
+            BranchState::Dead | BranchState::Done => true,
         }
     }
 

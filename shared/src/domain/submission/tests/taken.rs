@@ -61,7 +61,7 @@ fn every_field_reaches_the_job() {
     assert_eq!(&*job.metadata.unwrap().0, r#"{"step" : 7}"#);
     assert_eq!(job.webhooks[0].regions, ["eu"]);
     assert_eq!([job.webhooks[0].has_quorum_vote, job.webhooks[1].has_quorum_vote], [false, true]);
-    assert_eq!(job.placement.regions, ["iad"]);
+    assert_eq!(job.placement.regions, ["iad".parse().unwrap()]);
     assert_eq!(job.on_success.unwrap().branches[0].request.url, "https://s.example/");
     assert_eq!(job.on_failure.unwrap().branches[0].request.url, "https://f.example/");
     assert_eq!(job.on_failure_timeout, Some(Duration::from_secs(60)));
