@@ -147,7 +147,7 @@ async fn a_race_over_regions_calls_once_in_each_and_drops_the_losers() {
     scene.nothing_left().await;
     let job = scene.client.get(&id).await;
     let statuses: Vec<_> = job["branches"].as_array().unwrap().iter().map(|one| one["status"].clone()).collect();
-    let winner = outcome["winner"].as_u64().unwrap() as usize;
+    let winner = usize::try_from(outcome["winner"].as_u64().unwrap()).unwrap();
     assert_eq!(regions_of(&job)[winner], ["eu", "us", "ap"][winner]);
     assert_eq!(statuses.iter().filter(|status| **status == "cancelled").count(), 2, "{statuses:?}");
     let calls = scene.destination.calls("/race");
