@@ -155,7 +155,7 @@ async fn a_bad_job_is_told_everything_that_is_wrong_with_it_by_the_path_of_each_
         faults.iter().map(|fault| (fault["path"].as_str().unwrap(), fault["code"].as_str().unwrap())).collect();
     found.sort_unstable();
     let expected = [
-        ("execution_mode", "invalid_value"),
+        ("execution_mode", "misplaced"),
         ("fallback_job.trigger.timeout_ms", "missing"),
         ("fallback_job.webhooks", "job_only"),
         ("methood", "unknown_field"),
