@@ -47,7 +47,14 @@ fn written(Entries(entries): &Entries<'_>, place: Place, depth: usize) -> String
         };
         format!("{}:{value}", serde_json::Value::from(name.as_str()))
     });
-    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+    let race = (place == Place::Job && races(entries)).then(|| r#""execution_mode":"race""#.to_owned());
+    format!("{{{}}}", fields.chain(race).collect::<Vec<_>>().join(","))
+}
+
+/// Regions without a mode race there; here a job runs once where none is said.
+fn races(entries: &[(String, &RawValue)]) -> bool {
+    let named = |wanted: &str| entries.iter().any(|(name, _)| name == wanted);
+    named("regions") && !named("execution_mode")
 }
 
 fn translated(value: &RawValue, place: Place, depth: usize) -> String {
@@ -119,6 +126,15 @@ mod tests {
             r#""on_success":{"url":"d","metadata":{},"fallback_job":{"url":"e"}}}"#
         );
         assert_eq!(read(json.as_bytes()).json, expected);
+    }
+
+    #[test]
+    fn regions_race_unless_something_else_is_said() {
+        let race = r#"{"url":"a","regions":["eu","us"],"execution_mode":"race"}"#;
+        assert_eq!(read(br#"{"url":"a","regions":["eu","us"]}"#).json, race);
+        for said in [r#"{"url":"a","regions":["eu"],"execution_mode":"fanout"}"#, r#"{"url":"a"}"#] {
+            assert_eq!(read(said.as_bytes()).json, said);
+        }
     }
 
     #[test]
