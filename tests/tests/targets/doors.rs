@@ -4,6 +4,7 @@ use async_nats::HeaderMap;
 use serde_json::{Value, json};
 use sluice_shared::nats::dead::REASON;
 use sluice_tests::configuration::Configuration;
+use sluice_tests::eventually;
 use sluice_tests::system::System;
 
 use crate::rig::says_nothing;
@@ -89,7 +90,9 @@ async fn over_nats_it_is_the_same_refusal_and_only_webhooks_that_may_be_called_a
     let system = gateway_alone().await;
     let nats = system.broker.connect().await;
     let job = everywhere().to_string();
-    let answer = nats.client().request("sluice.api.submit.acme", job.clone().into()).await.unwrap();
+    // A gateway says that it is there for HTTP a moment before it listens to NATS.
+    let ask = async || nats.client().request("sluice.api.submit.acme", job.clone().into()).await.ok();
+    let answer = eventually("an answer", ask).await;
     check(&serde_json::from_slice(&answer.payload).unwrap());
     nats.publish("sluice.submit.acme".into(), HeaderMap::new(), job.into()).await.unwrap();
     let letter = system.broker.dead_letters("submission", 1).await.remove(0);
