@@ -13,7 +13,7 @@ use sluice_shared::domain::submission::{Entries, JOB_ONLY};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Foreign {
     /// Its JSON.
-    pub(super) json: String,
+    pub(super) json: Vec<u8>,
     /// The key that is made for it, where it has none.
     pub(super) key: Option<String>,
 }
@@ -30,10 +30,9 @@ const DEEPEST: usize = 32;
 
 /// Translates a job. What is no JSON object is left to the reader, which says so.
 pub(super) fn read(json: &[u8]) -> Foreign {
-    let text = String::from_utf8_lossy(json).into_owned();
-    match serde_json::from_str::<Entries<'_>>(&text) {
-        Ok(entries) => Foreign { key: key(&entries), json: written(&entries, Place::Job, 0) },
-        Err(_) => Foreign { json: text, key: None },
+    match serde_json::from_slice::<Entries<'_>>(json) {
+        Ok(entries) => Foreign { key: key(&entries), json: written(&entries, Place::Job, 0).into_bytes() },
+        Err(_) => Foreign { json: json.to_vec(), key: None },
     }
 }
 
@@ -92,6 +91,10 @@ mod tests {
 
     use super::*;
 
+    fn json_of(json: &str) -> String {
+        String::from_utf8(read(json.as_bytes()).json).unwrap()
+    }
+
     fn key_of(json: &str) -> String {
         read(json.as_bytes()).key.unwrap()
     }
@@ -125,22 +128,24 @@ mod tests {
             r#""fallback_job":{"url":"c","body":{"z":1,"a":2}}},"#,
             r#""on_success":{"url":"d","metadata":{},"fallback_job":{"url":"e"}}}"#
         );
-        assert_eq!(read(json.as_bytes()).json, expected);
+        assert_eq!(json_of(json), expected);
     }
 
     #[test]
     fn regions_race_unless_something_else_is_said() {
         let race = r#"{"url":"a","regions":["eu","us"],"execution_mode":"race"}"#;
-        assert_eq!(read(br#"{"url":"a","regions":["eu","us"]}"#).json, race);
+        assert_eq!(json_of(r#"{"url":"a","regions":["eu","us"]}"#), race);
         for said in [r#"{"url":"a","regions":["eu"],"execution_mode":"fanout"}"#, r#"{"url":"a"}"#] {
-            assert_eq!(read(said.as_bytes()).json, said);
+            assert_eq!(json_of(said), said);
         }
     }
 
     #[test]
     fn what_is_no_job_is_left_to_the_reader() {
         for json in ["[1]", "nonsense", "", r#"{"fallback_job": 7}"#] {
-            assert_eq!(read(json.as_bytes()).json.replace(' ', ""), json.replace(' ', ""));
+            assert_eq!(json_of(json).replace(' ', ""), json.replace(' ', ""));
         }
+        let broken = b"{\"url\": \"\xff\"}";
+        assert_eq!(read(broken).json, broken, "what is no text is not made one");
     }
 }

@@ -89,8 +89,7 @@ impl Http {
         let job = job::read(json);
         let (http, budget, of) = (self.clone(), self.access.budget(caller), tenant.clone());
         let hashed = job.key.is_some();
-        let taking =
-            async move { http.take(budget.as_ref(), &of, job.json.as_bytes(), job.key.as_deref(), None).await };
+        let taking = async move { http.take(budget.as_ref(), &of, &job.json, job.key.as_deref(), None).await };
         match self.to_its_end(taking).await? {
             Ok(receipt) => Ok(Answer::of(StatusCode::CREATED, &QueuedJob::from(&receipt))),
             // Of jobs without a key the request names the job, whatever else they say.
