@@ -102,22 +102,8 @@ impl Queues {
     /// Starts watching, and waits until all entries are there, and which regions have workers is known.
     pub async fn start(nats: &Nats) -> Self {
         let bucket = nats.bucket::<QueueEntry>(&nats.topology().queues_bucket());
-        let known = Arc::new(RwLock::new(Watched::default()));
-        let (changed, mut version) = watch::channel(0_u64);
+        let (known, mut version) = Watched::follow(&bucket);
         let regions = Arc::new(Regions::start(nats));
-        let (mut changes, copy) = (bucket.watch(), Arc::clone(&known));
-        tokio::spawn(async move {
-            loop {
-                let change = tokio::select! {
-                    change = changes.recv() => change,
-                    () = changed.closed() => None, // nobody looks at the copy any more
-                };
-                let Some(change) = change else { return };
-                if copy.write().unwrap_or_else(PoisonError::into_inner).take(change) {
-                    changed.send_modify(|n| *n += 1);
-                }
-            }
-        });
         // A broker that never answers is seen by whoever uses it next; waiting for ever here would hide it.
         let told = async { tokio::join!(version.changed(), regions.known()) };
         let _ = tokio::time::timeout(Duration::from_secs(10), told).await;

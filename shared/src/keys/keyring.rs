@@ -44,22 +44,7 @@ impl Keyring {
     /// Starts watching; does not wait until the keys are there.
     #[must_use]
     pub fn watch(nats: &Nats) -> Self {
-        let mut changes = nats.bucket::<Arc<Key>>(&nats.topology().keys_bucket()).watch();
-        let known = Arc::new(RwLock::new(Watched::default()));
-        let (changed, version) = watch::channel(0_u64);
-        let copy = Arc::clone(&known);
-        tokio::spawn(async move {
-            loop {
-                let change = tokio::select! {
-                    change = changes.recv() => change,
-                    () = changed.closed() => None, // nobody looks at the copy any more
-                };
-                let Some(change) = change else { return };
-                if copy.write().unwrap_or_else(PoisonError::into_inner).take(change) {
-                    changed.send_modify(|n| *n += 1);
-                }
-            }
-        });
+        let (known, version) = Watched::follow(&nats.bucket::<Arc<Key>>(&nats.topology().keys_bucket()));
         Self { known, version }
     }
 

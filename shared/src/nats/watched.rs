@@ -1,4 +1,4 @@
-//! A copy of a bucket, kept by what its watch tells. Pure.
+//! A copy of a bucket, kept by what its watch tells.
 //!
 //! While a new watch tells what is there, the old copy stands; it is replaced when all has been told. So whoever looks at it
 //! sees the last state that was whole, also over a reconnect.
@@ -7,8 +7,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::bucket::{Change, Entry};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::bucket::{Bucket, Change, Entry};
 
 /// The entries of a bucket whose keys are of the type `K`; others are passed over.
 #[derive(Debug)]
@@ -28,6 +33,36 @@ impl<K, T> Deref for Watched<K, T> {
 
     fn deref(&self) -> &Self::Target {
         &self.entries
+    }
+}
+
+/// A copy that many look at, and how many times it was whole and new.
+pub type Followed<K, T> = (Arc<RwLock<Watched<K, T>>>, watch::Receiver<u64>);
+
+impl<K, T> Watched<K, T>
+where
+    K: FromStr + Eq + Hash + Send + Sync + 'static,
+    T: DeserializeOwned + Serialize + Send + Sync + 'static,
+{
+    /// Follows a bucket in a task of its own, as long as anybody looks at the copy.
+    #[must_use]
+    pub fn follow(bucket: &Bucket<T>) -> Followed<K, T> {
+        let known = Arc::new(RwLock::new(Self::default()));
+        let (changed, version) = watch::channel(0_u64);
+        let (mut changes, copy) = (bucket.watch(), Arc::clone(&known));
+        tokio::spawn(async move {
+            loop {
+                let change = tokio::select! {
+                    change = changes.recv() => change,
+                    () = changed.closed() => None, // nobody looks at the copy any more
+                };
+                let Some(change) = change else { return };
+                if copy.write().unwrap_or_else(PoisonError::into_inner).take(change) {
+                    changed.send_modify(|n| *n += 1);
+                }
+            }
+        });
+        (known, version)
     }
 }
 
