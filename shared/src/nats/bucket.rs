@@ -147,7 +147,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
     /// # Errors
     /// Where it cannot be read.
     pub async fn get(&self, key: &str) -> Result<Option<Entry<T>>, BucketError> {
-        let held = self.nats.newest(&Topology::stream_of(&self.name), &self.subject(key)).await?;
+        let held = self.nats.entry(&Topology::stream_of(&self.name), &self.subject(key)).await?;
         let Some(held) = held.filter(|held| held.header("KV-Operation").is_none()) else { return Ok(None) };
         let value = wire::decode(&held.payload).map_err(|why| BucketError::Unreadable { key: key.to_owned(), why })?;
         Ok(Some(Entry { value, revision: held.sequence }))
@@ -158,7 +158,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
     /// # Errors
     /// Where it cannot be read.
     pub async fn revision(&self, key: &str) -> Result<Option<u64>, BucketError> {
-        let held = self.nats.newest(&Topology::stream_of(&self.name), &self.subject(key)).await?;
+        let held = self.nats.entry(&Topology::stream_of(&self.name), &self.subject(key)).await?;
         Ok(held.filter(|held| held.header("KV-Operation").is_none()).map(|held| held.sequence))
     }
 
@@ -172,7 +172,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
         if written != Written::Changed {
             return Ok(written);
         }
-        match self.nats.newest(&Topology::stream_of(&self.name), &self.subject(key)).await? {
+        match self.nats.entry(&Topology::stream_of(&self.name), &self.subject(key)).await? {
             Some(held) if held.header("KV-Operation").is_some() => self.swap(key, value, held.sequence).await,
             Some(_) | None => Ok(Written::Changed),
         }

@@ -1,8 +1,9 @@
-//! Reading one message of a stream from its leader (`STREAM.MSG.GET`): what it says is never behind.
+//! Reading one message of a stream, and never one that is behind: from the leader (`STREAM.MSG.GET`), or, where a stream has
+//! one copy and no other could answer, by a direct get (ADR-31), which costs the broker half as much.
 
 use std::time::Duration;
 
-use async_nats::{Request, RequestErrorKind};
+use async_nats::{HeaderMap, HeaderName, HeaderValue, Message, Request, RequestErrorKind};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use crate::clock::Millis;
 
 /// No message matches.
 const NOT_FOUND: u64 = 10037;
+/// The same as the status of a direct get.
+const NONE_THERE: u16 = 404;
 /// How often a read that got no answer is repeated: it has no effect, so repeating is harmless.
 const TRIES: u32 = 8;
 
@@ -38,18 +41,17 @@ pub struct Held {
     pub sequence: u64,
     /// Its payload.
     pub payload: Bytes,
-    /// Its headers, as they went over the wire.
-    headers: String,
+    /// Its headers.
+    headers: HeaderMap,
     /// When it was stored, RFC 3339.
-    pub time: String,
+    time: String,
 }
 
 impl Held {
     /// A header's value.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.headers.lines().filter_map(|line| line.split_once(':'));
-        lines.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.trim())
+        self.headers.get(name).map(HeaderValue::as_str)
     }
 
     /// When it was stored, by the broker's clock.
@@ -73,12 +75,12 @@ struct Ask<'a> {
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
-    message: Option<Message<'a>>,
+    message: Option<Stored<'a>>,
     error: Option<ApiError>,
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct Stored<'a> {
     subject: String,
     seq: u64,
     #[serde(borrow, default)]
@@ -105,13 +107,34 @@ impl Nats {
         self.read(stream, &Ask { last_by_subj: None, next_by_subj: Some(subject), seq: Some(sequence) }).await
     }
 
+    /// The newest message on a subject without wildcards, where that is an entry of a bucket.
+    ///
+    /// # Errors
+    /// Where the broker does not answer or refuses.
+    pub async fn entry(&self, stream: &str, subject: &str) -> Result<Option<Held>, ReadError> {
+        if self.topology().has_one_copy() {
+            let request = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+            return self.get(request, Bytes::new(), read_direct).await;
+        }
+        self.newest(stream, subject).await
+    }
+
     async fn read(&self, stream: &str, ask: &Ask<'_>) -> Result<Option<Held>, ReadError> {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let body = Bytes::from(serde_json::to_vec(ask).map_err(|e| ReadError::Refused(e.to_string()))?);
+        let body = serde_json::to_vec(ask).map_err(|e| ReadError::Refused(e.to_string()))?;
+        let request = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        self.get(request, body.into(), |answer| read_answer(&answer.payload)).await
+    }
+
+    async fn get(
+        &self,
+        subject: String,
+        body: Bytes,
+        read: impl Fn(Message) -> Result<Option<Held>, ReadError>,
+    ) -> Result<Option<Held>, ReadError> {
         for again in 0..TRIES {
             let request = Request::new().payload(body.clone()).timeout(Some(REQUEST_TIMEOUT));
             match self.client().send_request(subject.clone(), request).await {
-                Ok(answer) => match read_answer(&answer.payload) {
+                Ok(answer) => match read(answer) {
                     Err(ReadError::NoAnswer) => {}
                     read => return read,
                 },
@@ -140,11 +163,37 @@ fn read_answer(payload: &[u8]) -> Result<Option<Held>, ReadError> {
     };
     Ok(Some(Held {
         payload: decode(message.data)?.into(),
-        headers: String::from_utf8_lossy(&decode(message.hdrs)?).into_owned(),
+        headers: read_headers(&String::from_utf8_lossy(&decode(message.hdrs)?)),
         subject: message.subject,
         sequence: message.seq,
         time: message.time,
     }))
+}
+
+/// Headers as they went over the wire.
+fn read_headers(text: &str) -> HeaderMap {
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    let read = |(name, value): (&str, &str)| Some((name.parse::<HeaderName>().ok()?, value.trim().parse().ok()?));
+    lines.filter_map(read).collect::<HeaderMap>()
+}
+
+/// A direct get says in headers what the message is.
+fn read_direct(answer: Message) -> Result<Option<Held>, ReadError> {
+    if let Some(status) = answer.status {
+        let why = answer.description.as_deref().unwrap_or_default();
+        return if status.as_u16() == NONE_THERE {
+            Ok(None)
+        } else {
+            Err(ReadError::Refused(format!("{} {why}", status.as_u16())))
+        };
+    }
+    let held = answer.headers.and_then(|headers| {
+        let text = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
+        let (subject, sequence) = (text("Nats-Subject")?, text("Nats-Sequence")?.parse().ok()?);
+        let time = text("Nats-Time-Stamp")?;
+        Some(Held { subject, sequence, payload: answer.payload, headers, time })
+    });
+    held.map(Some).ok_or_else(|| ReadError::Refused("an answer without its headers".into()))
 }
 
 #[cfg(test)]
@@ -156,7 +205,7 @@ mod tests {
     #[test]
     fn a_header_is_found_by_its_whole_name() {
         let headers =
-            "NATS/1.0\r\nNats-Schedule-Target: x.y\r\nNats-Schedule: @at 1970-01-01T00:00:01Z\r\n\r\n".to_owned();
+            read_headers("NATS/1.0\r\nNats-Schedule-Target: x.y\r\nNats-Schedule: @at 1970-01-01T00:00:01Z\r\n\r\n");
         let held = Held { subject: String::new(), sequence: 1, payload: Bytes::new(), headers, time: String::new() };
         assert_eq!(held.header("Nats-Schedule"), Some("@at 1970-01-01T00:00:01Z"));
         assert_eq!(held.header("Nats"), None);

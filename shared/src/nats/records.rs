@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 
 use super::Nats;
@@ -52,7 +51,7 @@ impl Records {
     pub async fn read(&self, job: &JobId) -> Result<Found, ReadError> {
         let bucket = self.nats.topology().records_bucket_of(job);
         let key = Topology::key(&bucket, job.as_str());
-        let Some(held) = self.nats.newest(&Topology::stream_of(&bucket), &key).await? else {
+        let Some(held) = self.nats.entry(&Topology::stream_of(&bucket), &key).await? else {
             return Ok(Found::Absent);
         };
         Ok(match wire::decode::<Record>(&held.payload) {
@@ -139,28 +138,26 @@ impl Records {
     ) -> Result<Option<Bytes>, ReadError> {
         let stream = Topology::stream_of(&self.nats.topology().bodies_bucket());
         let key = self.body_key(job, incarnation, branch);
-        let near = self.nats.jetstream().get_stream_no_info(&stream).await;
-        if let Ok(near) = near
+        if !self.nats.topology().has_one_copy()
+            && let Ok(near) = self.nats.jetstream().get_stream_no_info(&stream).await
             && let Ok(message) = near.direct_get_last_for_subject(key.clone()).await
         {
             return Ok(Some(message.payload));
         }
-        Ok(self.nats.newest(&stream, &key).await?.map(|held| held.payload))
+        Ok(self.nats.entry(&stream, &key).await?.map(|held| held.payload))
     }
 
     /// Forgets a request body. What cannot be removed now is left to the sweep.
     pub async fn forget_body(&self, job: &JobId, incarnation: &Incarnation, branch: BranchId) {
         let stream = Topology::stream_of(&self.nats.topology().bodies_bucket());
+        let held = match self.nats.entry(&stream, &self.body_key(job, incarnation, branch)).await {
+            Ok(Some(held)) => held,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%error, "a body stays for the sweep"),
+        };
         let Ok(stream) = self.nats.jetstream().get_stream_no_info(&stream).await else { return };
-        let key = self.body_key(job, incarnation, branch);
-        match stream.get_last_raw_message_by_subject(&key).await {
-            Ok(message) => {
-                if let Err(error) = stream.delete_message(message.sequence).await {
-                    tracing::debug!(%error, "a body stays for the sweep");
-                }
-            }
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
-            Err(error) => tracing::debug!(%error, "a body stays for the sweep"),
+        if let Err(error) = stream.delete_message(held.sequence).await {
+            tracing::debug!(%error, "a body stays for the sweep");
         }
     }
 

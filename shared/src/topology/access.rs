@@ -153,7 +153,7 @@ impl Topology {
         }
         may.extend(self.watching(&self.gates_bucket()));
         may.extend(self.watching(&self.secrets_bucket()));
-        may.push(api("STREAM.MSG.GET", &Self::stream_of(&self.secrets_bucket())));
+        may.push(self.reading_bucket(&self.secrets_bucket()));
         for bucket in self.records_buckets().chain([self.bodies_bucket()]) {
             let stream = Self::stream_of(&bucket);
             may.extend(self.looking_at(&stream)); // the sweep reads the headers of all that is there
@@ -174,7 +174,7 @@ impl Topology {
         may.extend([self.results_stream(), self.deliveries_stream()].map(|stream| api("STREAM.MSG.GET", &stream)));
         may.extend(self.writing_bucket(&self.deliveries_bucket()));
         may.extend(self.watching(&self.webhook_secrets_bucket()));
-        may.push(api("STREAM.MSG.GET", &Self::stream_of(&self.webhook_secrets_bucket())));
+        may.push(self.reading_bucket(&self.webhook_secrets_bucket()));
         may.push(format!("{}.deliveries.later.>", self.prefix()));
         may.push(self.outcomes("*"));
         Access { publish: may, subscribe: Vec::new() }
@@ -221,7 +221,13 @@ impl Topology {
 
     /// Reading and writing entries by compare-and-swap.
     fn writing_bucket(&self, bucket: &str) -> [String; 2] {
-        [Self::key(bucket, ">"), api("STREAM.MSG.GET", &Self::stream_of(bucket))]
+        [Self::key(bucket, ">"), self.reading_bucket(bucket)]
+    }
+
+    /// Reading entries: from the leader, or the only copy.
+    fn reading_bucket(&self, bucket: &str) -> String {
+        let stream = Self::stream_of(bucket);
+        if self.has_one_copy() { api("DIRECT.GET", &format!("{stream}.>")) } else { api("STREAM.MSG.GET", &stream) }
     }
 
     /// An ordered consumer that is told of every change.

@@ -39,6 +39,12 @@ impl Topology {
         &self.settings
     }
 
+    /// Whether every stream has one copy: whoever answers for it then is never behind.
+    #[must_use]
+    pub fn has_one_copy(&self) -> bool {
+        self.settings.replicas == 1
+    }
+
     /// The first token of every subject.
     #[must_use]
     pub fn prefix(&self) -> &str {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use sluice_shared::clock;
 use sluice_shared::domain::gate::{
-    GateState, LEASE, Limits, Nanos, Taken, effective, in_flight, next_expiry, next_slot, restate, take,
+    GateState, KEPT, LEASE, Limits, Nanos, TakenAhead, beside_kept, effective, in_flight, next_expiry, next_slot,
+    restate, take_ahead,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -68,6 +69,8 @@ struct Actor {
     waiters: VecDeque<Waiter>,
     /// Slots that were reserved ahead, each with a lease.
     spare: VecDeque<Nanos>,
+    /// Permits for calls at any time, each with a lease.
+    kept: Kept,
     /// What the entry says that this worker has in flight, and since when.
     stated: u32,
     stated_at: Option<Instant>,
@@ -75,6 +78,22 @@ struct Actor {
     latency: Duration,
     /// Whether the last slots that this worker asked for were its own.
     had_the_last: bool,
+}
+
+/// Permits that are kept while the gate is far from its limit.
+#[derive(Default)]
+struct Kept {
+    count: u32,
+    until: Nanos,
+    /// What the gate let through when they were given: under other limits they do not count.
+    limits: Option<Limits>,
+}
+
+impl Kept {
+    /// How many there are.
+    fn count(&self, limits: Limits, now: Nanos) -> u32 {
+        if now < self.until && self.limits == Some(limits) { self.count } else { 0 }
+    }
 }
 
 impl Actor {
@@ -89,11 +108,12 @@ impl Actor {
         let limits = effective(gate.configured, &known.state, now);
         if let Some(closed) = Closed::of(&known.state, now) {
             self.spare.clear();
+            self.kept = Kept::default();
             for waiter in self.waiters.drain(..) {
                 let _ = waiter.tell.send(Err(closed));
             }
         }
-        self.serve_from_spare(gate, now);
+        self.serve_from_hand(gate, limits, now);
         let again = match self.waiters.is_empty() {
             true => None,
             false => Some(self.reserve(gate, &known.state, known.revision, limits).await),
@@ -102,12 +122,24 @@ impl Actor {
         again.into_iter().chain(upkeep).min()
     }
 
-    fn serve_from_spare(&mut self, gate: &Arc<Inner>, now: Nanos) {
+    fn serve_from_hand(&mut self, gate: &Arc<Inner>, limits: Limits, now: Nanos) {
         self.spare.retain(|slot| *slot >= now);
         while !self.waiters.is_empty() {
-            let Some(slot) = self.spare.pop_front() else { return };
+            let slot = match self.spare.pop_front() {
+                Some(slot) => slot,
+                None if self.kept.count(limits, now) > 0 => {
+                    self.kept.count -= 1;
+                    now
+                }
+                None => return,
+            };
             self.hand_out(gate, slot);
         }
+    }
+
+    /// Leases that this worker has: for calls in flight, and for those that are to come.
+    fn held(&self, gate: &Inner, limits: Limits, now: Nanos) -> u32 {
+        gate.held().saturating_add(count(self.spare.len())).saturating_add(self.kept.count(limits, now))
     }
 
     /// To the first who still waits; kept for later where nobody does.
@@ -129,32 +161,34 @@ impl Actor {
         // Slots begin when the swap will be answered: none of them is late then.
         let asked_at = clock::nanos();
         let (now, reach) = (asked_at.after(self.latency.min(horizon / 2)), horizon.mul_f64(self.reach()));
-        let held = gate.held().saturating_add(count(self.spare.len()));
+        let held = self.held(gate, limits, asked_at);
         let want = count(self.waiters.len()).saturating_add(self.ahead(limits));
-        let Taken { state: next, slots, short } = take(state.clone(), &context.worker, held, want, limits, now, reach);
+        let TakenAhead { taken, kept } = take_ahead(state.clone(), &context.worker, held, want, limits, now, reach);
+        let (slots, beside) = (taken.slots, beside_kept(limits));
         if slots.is_empty() {
-            return match short {
+            return match taken.short {
                 // Room is made by a change that the watch tells, or by a death.
                 true => match next_expiry(state, &context.worker, now) {
                     Some(expiry) => clock::instant(expiry) + jitter(CONFLICT * 10),
                     None => Instant::now() + LEASE / 3,
                 },
                 false => {
-                    let reached = next_slot(state, limits, now).before(reach.mul_f64(0.9));
+                    let reached = next_slot(state, beside, now).before(reach.mul_f64(0.9));
                     clock::instant(reached).max(Instant::now() + CONFLICT / 4)
                 }
             };
         }
         let asked = Instant::now();
-        let swapped = gate.shared.swap(next, revision).await;
+        let swapped = gate.shared.swap(taken.state, revision).await;
         self.took(asked.elapsed());
         match swapped {
             Ok(Swapped::Done) => {
-                self.stated = held.saturating_add(count(slots.len()));
+                self.stated = held.saturating_add(count(slots.len())).saturating_add(kept);
+                self.kept = Kept { count: kept, until: now.after(KEPT), limits: Some(limits) };
                 self.stated_at = Some(Instant::now());
                 self.had_the_last = true;
                 // A call that conforms already need not wait: those after it keep their distance from its slot.
-                let first = (next_slot(state, limits, asked_at) <= asked_at).then_some(asked_at);
+                let first = (next_slot(state, beside, asked_at) <= asked_at).then_some(asked_at);
                 let slots = first.into_iter().chain(slots.into_iter().skip(usize::from(first.is_some())));
                 for slot in slots {
                     self.hand_out(gate, slot);
@@ -192,12 +226,15 @@ impl Actor {
 
     /// Renews the leases while calls are in flight; gives back promptly where the gate is short of them.
     async fn keep_leases(&mut self, gate: &Arc<Inner>, limits: Limits) -> Option<Instant> {
-        let held = gate.held().saturating_add(count(self.spare.len()));
+        let now = clock::nanos();
+        let short = in_flight(&gate.shared.known().state, now) >= limits.concurrency;
+        if short {
+            self.kept = Kept::default();
+        }
+        let held = self.held(gate, limits, now);
         if self.stated_at.is_none_or(|at| at.elapsed() >= LEASE) && held == 0 {
             self.stated = 0;
         }
-        let now = clock::nanos();
-        let short = in_flight(&gate.shared.known().state, now) >= limits.concurrency;
         let due = self.stated_at.is_none_or(|at| at.elapsed() >= LEASE / 3) && held > 0;
         if due || (short && self.stated > held) {
             let worker = gate.context.worker.clone();

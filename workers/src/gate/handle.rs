@@ -60,7 +60,7 @@ pub(super) struct Inner {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The state in the broker.
-    pub state: GateState,
+    pub state: Arc<GateState>,
     /// The limits that count.
     pub limits: Limits,
     /// Until when it is closed, if it is.

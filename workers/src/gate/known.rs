@@ -1,5 +1,6 @@
 //! A gate's state as this process knows it, and the one loop that changes it by compare-and-swap.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_shared::clock;
@@ -11,7 +12,7 @@ use tokio::sync::{OnceCell, watch};
 /// What is known of a gate.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    pub(super) state: GateState,
+    pub(super) state: Arc<GateState>,
     /// 0 where the gate has no entry, or nothing is known yet.
     pub(super) revision: u64,
 }
@@ -20,7 +21,7 @@ pub(super) struct Known {
 pub(super) struct Shared {
     pub(super) name: GateName,
     bucket: Bucket<GateState>,
-    fresh: GateState,
+    fresh: Arc<GateState>,
     known: watch::Sender<Known>,
     read_once: OnceCell<()>,
 }
@@ -43,7 +44,7 @@ impl Shared {
         destination: Destination,
         account: Option<String>,
     ) -> Self {
-        let fresh = GateState::new(destination, account);
+        let fresh = Arc::new(GateState::new(destination, account));
         let (known, _) = watch::channel(Known { state: fresh.clone(), revision: 0 });
         Self { name, bucket, fresh, known, read_once: OnceCell::new() }
     }
@@ -61,7 +62,7 @@ impl Shared {
         self.known.send_if_modified(|known| {
             let newer = entry.revision > known.revision;
             if newer {
-                *known = Known { state: entry.value, revision: entry.revision };
+                *known = Known { state: entry.value.into(), revision: entry.revision };
             }
             newer
         });
@@ -81,7 +82,7 @@ impl Shared {
     pub(super) async fn read(&self) -> Result<(), BucketError> {
         match self.bucket.get(self.name.as_str()).await? {
             Some(entry) => {
-                self.known.send_replace(Known { state: entry.value, revision: entry.revision });
+                self.known.send_replace(Known { state: entry.value.into(), revision: entry.revision });
             }
             None => self.removed(),
         }

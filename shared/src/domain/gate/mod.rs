@@ -19,6 +19,7 @@ mod operator;
 #[cfg(test)]
 mod operator_tests;
 mod reserve;
+mod spare;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -31,4 +32,5 @@ pub use lease::{LEASE, in_flight, lease, next_expiry, restate};
 pub use limits::{Heard, Interval, Limits, Pacing, is_another_limit};
 pub use operator::{Adjustment, Operator, Setting, Source, Sources, adjust, effective, learn, sources};
 pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
+pub use spare::{KEPT, TakenAhead, beside_kept, take_ahead};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};
