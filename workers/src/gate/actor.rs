@@ -2,30 +2,20 @@
 //! flight. It sleeps while nothing waits and nothing is in flight.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sluice_shared::clock;
-use sluice_shared::domain::gate::{
-    GateState, LEASE, Limits, Nanos, Taken, effective, in_flight, next_expiry, next_slot, restate, take,
-};
+use sluice_shared::domain::gate::{Limits, Move, Nanos, Offer, Sight, Turn, effective, restate};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::handle::Inner;
-use super::known::{Swapped, jitter};
+use super::known::{Known, Swapped, jitter};
 use super::slot::{Closed, Permit};
 
 /// The pause after the broker refused or could not be reached.
 const TROUBLE: Duration = Duration::from_millis(200);
-/// The pause after a lost swap, at most.
-const CONFLICT: Duration = Duration::from_millis(2);
-/// How much of the horizon is reserved ahead by a worker that had the last slots, and by others.
-const HAD_THE_LAST: f64 = 0.7;
-const OTHERS: Range<f64> = 0.8..0.95;
-/// What is reserved beyond those who wait, at rates where a swap for each call would be too slow.
-const AHEAD: Duration = Duration::from_millis(2);
 
 /// Somebody who wants a slot.
 pub(super) struct Waiter {
@@ -42,7 +32,7 @@ pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<
     let mut actor = Actor::default();
     let mut wake: Option<Instant> = None;
     loop {
-        let busy = !actor.waiters.is_empty() || actor.stated > 0;
+        let busy = !actor.waiters.is_empty() || actor.turn.is_stated();
         tokio::select! {
             waiter = waiting.recv() => match waiter {
                 Some(waiter) => actor.waiters.push_back(waiter),
@@ -68,13 +58,7 @@ struct Actor {
     waiters: VecDeque<Waiter>,
     /// Slots that were reserved ahead, each with a lease.
     spare: VecDeque<Nanos>,
-    /// What the entry says that this worker has in flight, and since when.
-    stated: u32,
-    stated_at: Option<Instant>,
-    /// How long a swap takes.
-    latency: Duration,
-    /// Whether the last slots that this worker asked for were its own.
-    had_the_last: bool,
+    turn: Turn,
 }
 
 impl Actor {
@@ -96,7 +80,7 @@ impl Actor {
         self.serve_from_spare(gate, now);
         let again = match self.waiters.is_empty() {
             true => None,
-            false => Some(self.reserve(gate, &known.state, known.revision, limits).await),
+            false => Some(self.reserve(gate, &known, limits).await),
         };
         let upkeep = self.keep_leases(gate, limits).await;
         again.into_iter().chain(upkeep).min()
@@ -123,49 +107,34 @@ impl Actor {
         let _ = waiter.tell.send(Ok(gate.permit(slot)));
     }
 
-    /// One swap for all who wait.
-    async fn reserve(&mut self, gate: &Arc<Inner>, state: &GateState, revision: u64, limits: Limits) -> Instant {
-        let (context, horizon) = (&gate.context, gate.context.settings.horizon());
-        // Slots begin when the swap will be answered: none of them is late then.
-        let asked_at = clock::nanos();
-        let (now, reach) = (asked_at.after(self.latency.min(horizon / 2)), horizon.mul_f64(self.reach()));
-        let held = gate.held().saturating_add(count(self.spare.len()));
-        let want = count(self.waiters.len()).saturating_add(self.ahead(limits));
-        let Taken { state: next, slots, short } = take(state.clone(), &context.worker, held, want, limits, now, reach);
-        if slots.is_empty() {
-            return match short {
-                // Room is made by a change that the watch tells, or by a death.
-                true => match next_expiry(state, &context.worker, now) {
-                    Some(expiry) => clock::instant(expiry) + jitter(CONFLICT * 10),
-                    None => Instant::now() + LEASE / 3,
-                },
-                false => {
-                    let reached = next_slot(state, limits, now).before(reach.mul_f64(0.9));
-                    clock::instant(reached).max(Instant::now() + CONFLICT / 4)
-                }
-            };
+    fn held(&self, gate: &Inner) -> u32 {
+        gate.held().saturating_add(count(self.spare.len()))
+    }
+
+    /// One swap for all who wait; says when to look again.
+    async fn reserve(&mut self, gate: &Arc<Inner>, known: &Known, limits: Limits) -> Instant {
+        let (held, waiting) = (self.held(gate), count(self.waiters.len()));
+        let (context, now) = (&gate.context, clock::nanos());
+        let (worker, horizon) = (context.worker.as_str(), context.settings.horizon());
+        let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
+        match self.turn.reserve(sight, rand::random()) {
+            Move::Look(at) => clock::instant(at),
+            Move::Swap(offer) => self.offer(gate, offer, known.revision).await,
         }
+    }
+
+    async fn offer(&mut self, gate: &Arc<Inner>, offer: Offer, revision: u64) -> Instant {
         let asked = Instant::now();
-        let swapped = gate.shared.swap(next, revision).await;
-        self.took(asked.elapsed());
+        let swapped = gate.shared.swap(offer.state.clone(), revision).await;
+        self.turn.took(asked.elapsed());
         match swapped {
             Ok(Swapped::Done) => {
-                self.stated = held.saturating_add(count(slots.len()));
-                self.stated_at = Some(Instant::now());
-                self.had_the_last = true;
-                // A call that conforms already need not wait: those after it keep their distance from its slot.
-                let first = (next_slot(state, limits, asked_at) <= asked_at).then_some(asked_at);
-                let slots = first.into_iter().chain(slots.into_iter().skip(usize::from(first.is_some())));
-                for slot in slots {
+                for slot in self.turn.won(offer, clock::nanos()) {
                     self.hand_out(gate, slot);
                 }
                 Instant::now()
             }
-            // Unknown: the slots may be taken, so nobody uses them.
-            Ok(Swapped::Lost | Swapped::Unknown) => {
-                self.had_the_last = false;
-                Instant::now() + jitter(CONFLICT)
-            }
+            Ok(Swapped::Lost | Swapped::Unknown) => clock::instant(self.turn.lost(clock::nanos(), rand::random())),
             Err(error) => {
                 tracing::warn!(gate = %gate.shared.name, %error, "no slots could be reserved, trying again");
                 Instant::now() + jitter(TROUBLE)
@@ -173,42 +142,19 @@ impl Actor {
         }
     }
 
-    /// How much of the horizon is reserved ahead. Workers of one gate take turns: who had the last slots lets the others go
-    /// first, and those draw lots, or whoever's way to the broker is a little shorter would have them all.
-    fn reach(&self) -> f64 {
-        if self.had_the_last { HAD_THE_LAST } else { rand::random_range(OTHERS) }
-    }
-
-    /// Slots beyond those who wait: none below a thousand a second.
-    fn ahead(&self, limits: Limits) -> u32 {
-        let each = u128::from(limits.interval.nanos());
-        let within = u32::try_from(AHEAD.as_nanos() / each).unwrap_or(u32::MAX);
-        if within < 2 { 0 } else { within.min(count(self.waiters.len()).saturating_mul(4)) }
-    }
-
-    fn took(&mut self, latency: Duration) {
-        self.latency = if latency > self.latency { latency } else { (self.latency * 15 + latency) / 16 };
-    }
-
     /// Renews the leases while calls are in flight; gives back promptly where the gate is short of them.
     async fn keep_leases(&mut self, gate: &Arc<Inner>, limits: Limits) -> Option<Instant> {
-        let held = gate.held().saturating_add(count(self.spare.len()));
-        if self.stated_at.is_none_or(|at| at.elapsed() >= LEASE) && held == 0 {
-            self.stated = 0;
-        }
-        let now = clock::nanos();
-        let short = in_flight(&gate.shared.known().state, now) >= limits.concurrency;
-        let due = self.stated_at.is_none_or(|at| at.elapsed() >= LEASE / 3) && held > 0;
-        if due || (short && self.stated > held) {
-            let worker = gate.context.worker.clone();
-            if !gate.shared.change(|state, now| Some(restate(state.clone(), &worker, held, now))).await {
+        let (held, waiting, known, now) =
+            (self.held(gate), count(self.waiters.len()), gate.shared.known(), clock::nanos());
+        let (worker, horizon) = (gate.context.worker.as_str(), gate.context.settings.horizon());
+        let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
+        if self.turn.must_restate(sight) {
+            if !gate.shared.change(|state, now| Some(restate(state.clone(), worker, held, now))).await {
                 return Some(Instant::now() + jitter(TROUBLE));
             }
-            (self.stated, self.stated_at) = (held, Some(Instant::now()));
+            self.turn.restated(held, clock::nanos());
         }
-        // Without calls in flight one last look forgets what the entry says, when it has expired there.
-        let next = if held > 0 { LEASE / 3 } else { LEASE };
-        self.stated_at.filter(|_| self.stated > 0).map(|at| at + next)
+        self.turn.next_upkeep(held).map(clock::instant)
     }
 }
 

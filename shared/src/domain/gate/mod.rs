@@ -22,6 +22,7 @@ mod reserve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
@@ -32,3 +33,4 @@ pub use limits::{Heard, Interval, Limits, Pacing, is_another_limit};
 pub use operator::{Adjustment, Operator, Setting, Source, Sources, adjust, effective, learn, sources};
 pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};
+pub use turn::{Move, Offer, Sight, Turn};
