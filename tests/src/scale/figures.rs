@@ -24,7 +24,7 @@ pub struct Figures {
     /// How evenly the calls are spread over the workers: Jain's index, 1 where all have the same, 1 / workers where one has all.
     pub fairness: f64,
     /// Workers that sent nothing.
-    pub starved: usize,
+    pub without: usize,
     /// Slots that came too late, and were given up.
     pub missed: u64,
     /// Swaps a second that were won, and that were lost.
@@ -86,7 +86,7 @@ impl Seen {
             worst_excess: worst_excess(self.slots, limits),
             most_in_flight: self.most_in_flight,
             fairness: jain(&each),
-            starved: each.iter().filter(|sent| **sent == 0.0).count(),
+            without: each.iter().filter(|sent| **sent == 0.0).count(),
             missed: self.missed,
             won: per_second(done.won, before.won),
             lost: per_second(done.lost, before.lost),

@@ -244,7 +244,7 @@ impl Gate {
             (Some(entry), Doing::Offered(offer)) => {
                 one.saw(entry);
                 one.turn.took(self.now.since(one.asked_at));
-                let slots = one.turn.won(offer, self.now);
+                let slots = one.turn.won(&offer, self.now);
                 self.seen.slots(&slots);
                 self.hand_out(worker, slots);
                 self.keep_leases(worker, Some(self.now));

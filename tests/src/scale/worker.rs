@@ -39,7 +39,7 @@ pub(super) enum Doing {
     /// It waits for a change, or for a time.
     Nothing,
     /// It has offered a swap.
-    Offered(Offer),
+    Offered(Box<Offer>),
     /// It reads after a swap that was lost.
     Reads,
     /// It says what it has in flight.

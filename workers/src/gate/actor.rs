@@ -119,7 +119,7 @@ impl Actor {
         let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
         match self.turn.reserve(sight, rand::random()) {
             Move::Look(at) => clock::instant(at),
-            Move::Swap(offer) => self.offer(gate, offer, known.revision).await,
+            Move::Swap(offer) => self.offer(gate, *offer, known.revision).await,
         }
     }
 
@@ -129,7 +129,7 @@ impl Actor {
         self.turn.took(asked.elapsed());
         match swapped {
             Ok(Swapped::Done) => {
-                for slot in self.turn.won(offer, clock::nanos()) {
+                for slot in self.turn.won(&offer, clock::nanos()) {
                     self.hand_out(gate, slot);
                 }
                 Instant::now()
