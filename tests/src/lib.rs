@@ -9,6 +9,7 @@ pub mod events;
 pub mod guarded;
 pub mod process;
 pub mod python;
+pub mod scale;
 pub mod scenario;
 pub mod scene;
 pub mod simulation;

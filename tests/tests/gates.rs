@@ -186,6 +186,23 @@ async fn three_calls_in_flight_over_four_workers_are_never_more_and_all_are_used
     assert_eq!(calls.most.load(Ordering::SeqCst), 3);
 }
 
+/// Whoever has the places uses them again and again, as long as it has messages: the others would wait for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn places_in_flight_come_round_while_every_worker_has_a_backlog() {
+    let broker = TestBroker::start().await;
+    let mut running = Vec::new();
+    for number in 0..4 {
+        let (worker, calls) = (worker(&broker, &format!("w{number}"), limits(500.0, 3)).await, Arc::default());
+        running.push((worker.load(&calls, Duration::from_millis(50)), worker, calls));
+    }
+    for (_, _, calls) in &running {
+        calls.reach(10).await;
+    }
+    running.iter().for_each(|(load, ..)| load.abort());
+    let sent: Vec<usize> = running.iter().map(|(_, _, calls)| calls.sent().len()).collect();
+    shown(&format!("calls of four workers at three places: {sent:?}"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_with_its_leases_gives_them_back_by_their_end() {
     let broker = TestBroker::start().await;

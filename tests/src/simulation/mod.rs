@@ -12,7 +12,7 @@
 mod attempt;
 mod bend;
 mod broker;
-mod chance;
+pub(crate) mod chance;
 mod checks;
 mod clients;
 mod clockwork;

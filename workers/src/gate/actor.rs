@@ -2,31 +2,20 @@
 //! flight. It sleeps while nothing waits and nothing is in flight.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sluice_shared::clock;
-use sluice_shared::domain::gate::{
-    GateState, KEPT, LEASE, Limits, Nanos, TakenAhead, beside_kept, effective, in_flight, next_expiry, next_slot,
-    restate, take_ahead,
-};
+use sluice_shared::domain::gate::{Limits, Move, Nanos, Offer, Sight, Turn, effective, restate};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::handle::Inner;
-use super::known::{Swapped, jitter};
+use super::known::{Known, Swapped, jitter};
 use super::slot::{Closed, Permit};
 
 /// The pause after the broker refused or could not be reached.
 const TROUBLE: Duration = Duration::from_millis(200);
-/// The pause after a lost swap, at most.
-const CONFLICT: Duration = Duration::from_millis(2);
-/// How much of the horizon is reserved ahead by a worker that had the last slots, and by others.
-const HAD_THE_LAST: f64 = 0.7;
-const OTHERS: Range<f64> = 0.8..0.95;
-/// What is reserved beyond those who wait, at rates where a swap for each call would be too slow.
-const AHEAD: Duration = Duration::from_millis(2);
 
 /// Somebody who wants a slot.
 pub(super) struct Waiter {
@@ -43,7 +32,7 @@ pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<
     let mut actor = Actor::default();
     let mut wake: Option<Instant> = None;
     loop {
-        let busy = !actor.waiters.is_empty() || actor.stated > 0;
+        let busy = !actor.waiters.is_empty() || actor.turn.is_stated();
         tokio::select! {
             waiter = waiting.recv() => match waiter {
                 Some(waiter) => actor.waiters.push_back(waiter),
@@ -69,31 +58,7 @@ struct Actor {
     waiters: VecDeque<Waiter>,
     /// Slots that were reserved ahead, each with a lease.
     spare: VecDeque<Nanos>,
-    /// Permits for calls at any time, each with a lease.
-    kept: Kept,
-    /// What the entry says that this worker has in flight, and since when.
-    stated: u32,
-    stated_at: Option<Instant>,
-    /// How long a swap takes.
-    latency: Duration,
-    /// Whether the last slots that this worker asked for were its own.
-    had_the_last: bool,
-}
-
-/// Permits that are kept while the gate is far from its limit.
-#[derive(Default)]
-struct Kept {
-    count: u32,
-    until: Nanos,
-    /// What the gate let through when they were given: under other limits they do not count.
-    limits: Option<Limits>,
-}
-
-impl Kept {
-    /// How many there are.
-    fn count(&self, limits: Limits, now: Nanos) -> u32 {
-        if now < self.until && self.limits == Some(limits) { self.count } else { 0 }
-    }
+    turn: Turn,
 }
 
 impl Actor {
@@ -108,7 +73,7 @@ impl Actor {
         let limits = effective(gate.configured, &known.state, now);
         if let Some(closed) = Closed::of(&known.state, now) {
             self.spare.clear();
-            self.kept = Kept::default();
+            self.turn.gives_up();
             for waiter in self.waiters.drain(..) {
                 let _ = waiter.tell.send(Err(closed));
             }
@@ -116,7 +81,7 @@ impl Actor {
         self.serve_from_hand(gate, limits, now);
         let again = match self.waiters.is_empty() {
             true => None,
-            false => Some(self.reserve(gate, &known.state, known.revision, limits).await),
+            false => Some(self.reserve(gate, &known, limits).await),
         };
         let upkeep = self.keep_leases(gate, limits).await;
         again.into_iter().chain(upkeep).min()
@@ -125,21 +90,10 @@ impl Actor {
     fn serve_from_hand(&mut self, gate: &Arc<Inner>, limits: Limits, now: Nanos) {
         self.spare.retain(|slot| *slot >= now);
         while !self.waiters.is_empty() {
-            let slot = match self.spare.pop_front() {
-                Some(slot) => slot,
-                None if self.kept.count(limits, now) > 0 => {
-                    self.kept.count -= 1;
-                    now
-                }
-                None => return,
-            };
+            let kept = || self.turn.uses_kept(limits, now).then_some(now);
+            let Some(slot) = self.spare.pop_front().or_else(kept) else { return };
             self.hand_out(gate, slot);
         }
-    }
-
-    /// Leases that this worker has: for calls in flight, and for those that are to come.
-    fn held(&self, gate: &Inner, limits: Limits, now: Nanos) -> u32 {
-        gate.held().saturating_add(count(self.spare.len())).saturating_add(self.kept.count(limits, now))
     }
 
     /// To the first who still waits; kept for later where nobody does.
@@ -155,51 +109,34 @@ impl Actor {
         let _ = waiter.tell.send(Ok(gate.permit(slot)));
     }
 
-    /// One swap for all who wait.
-    async fn reserve(&mut self, gate: &Arc<Inner>, state: &GateState, revision: u64, limits: Limits) -> Instant {
-        let (context, horizon) = (&gate.context, gate.context.settings.horizon());
-        // Slots begin when the swap will be answered: none of them is late then.
-        let asked_at = clock::nanos();
-        let (now, reach) = (asked_at.after(self.latency.min(horizon / 2)), horizon.mul_f64(self.reach()));
-        let held = self.held(gate, limits, asked_at);
-        let want = count(self.waiters.len()).saturating_add(self.ahead(limits));
-        let TakenAhead { taken, kept } = take_ahead(state.clone(), &context.worker, held, want, limits, now, reach);
-        let (slots, beside) = (taken.slots, beside_kept(limits));
-        if slots.is_empty() {
-            return match taken.short {
-                // Room is made by a change that the watch tells, or by a death.
-                true => match next_expiry(state, &context.worker, now) {
-                    Some(expiry) => clock::instant(expiry) + jitter(CONFLICT * 10),
-                    None => Instant::now() + LEASE / 3,
-                },
-                false => {
-                    let reached = next_slot(state, beside, now).before(reach.mul_f64(0.9));
-                    clock::instant(reached).max(Instant::now() + CONFLICT / 4)
-                }
-            };
+    fn held(&self, gate: &Inner) -> u32 {
+        gate.held().saturating_add(count(self.spare.len()))
+    }
+
+    /// One swap for all who wait; says when to look again.
+    async fn reserve(&mut self, gate: &Arc<Inner>, known: &Known, limits: Limits) -> Instant {
+        let (held, waiting) = (self.held(gate), count(self.waiters.len()));
+        let (context, now) = (&gate.context, clock::nanos());
+        let (worker, horizon) = (context.worker.as_str(), context.settings.horizon());
+        let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
+        match self.turn.reserve(sight, rand::random()) {
+            Move::Look(at) => clock::instant(at),
+            Move::Swap(offer) => self.offer(gate, *offer, known.revision).await,
         }
+    }
+
+    async fn offer(&mut self, gate: &Arc<Inner>, offer: Offer, revision: u64) -> Instant {
         let asked = Instant::now();
-        let swapped = gate.shared.swap(taken.state, revision).await;
-        self.took(asked.elapsed());
+        let swapped = gate.shared.swap(offer.state.clone(), revision).await;
+        self.turn.took(asked.elapsed());
         match swapped {
             Ok(Swapped::Done) => {
-                self.stated = held.saturating_add(count(slots.len())).saturating_add(kept);
-                self.kept = Kept { count: kept, until: now.after(KEPT), limits: Some(limits) };
-                self.stated_at = Some(Instant::now());
-                self.had_the_last = true;
-                // A call that conforms already need not wait: those after it keep their distance from its slot.
-                let first = (next_slot(state, beside, asked_at) <= asked_at).then_some(asked_at);
-                let slots = first.into_iter().chain(slots.into_iter().skip(usize::from(first.is_some())));
-                for slot in slots {
+                for slot in self.turn.won(&offer, clock::nanos()) {
                     self.hand_out(gate, slot);
                 }
                 Instant::now()
             }
-            // Unknown: the slots may be taken, so nobody uses them.
-            Ok(Swapped::Lost | Swapped::Unknown) => {
-                self.had_the_last = false;
-                Instant::now() + jitter(CONFLICT)
-            }
+            Ok(Swapped::Lost | Swapped::Unknown) => clock::instant(self.turn.lost(clock::nanos(), rand::random())),
             Err(error) => {
                 tracing::warn!(gate = %gate.shared.name, %error, "no slots could be reserved, trying again");
                 Instant::now() + jitter(TROUBLE)
@@ -207,45 +144,19 @@ impl Actor {
         }
     }
 
-    /// How much of the horizon is reserved ahead. Workers of one gate take turns: who had the last slots lets the others go
-    /// first, and those draw lots, or whoever's way to the broker is a little shorter would have them all.
-    fn reach(&self) -> f64 {
-        if self.had_the_last { HAD_THE_LAST } else { rand::random_range(OTHERS) }
-    }
-
-    /// Slots beyond those who wait: none below a thousand a second.
-    fn ahead(&self, limits: Limits) -> u32 {
-        let each = u128::from(limits.interval.nanos());
-        let within = u32::try_from(AHEAD.as_nanos() / each).unwrap_or(u32::MAX);
-        if within < 2 { 0 } else { within.min(count(self.waiters.len()).saturating_mul(4)) }
-    }
-
-    fn took(&mut self, latency: Duration) {
-        self.latency = if latency > self.latency { latency } else { (self.latency * 15 + latency) / 16 };
-    }
-
     /// Renews the leases while calls are in flight; gives back promptly where the gate is short of them.
     async fn keep_leases(&mut self, gate: &Arc<Inner>, limits: Limits) -> Option<Instant> {
-        let now = clock::nanos();
-        let short = in_flight(&gate.shared.known().state, now) >= limits.concurrency;
-        if short {
-            self.kept = Kept::default();
-        }
-        let held = self.held(gate, limits, now);
-        if self.stated_at.is_none_or(|at| at.elapsed() >= LEASE) && held == 0 {
-            self.stated = 0;
-        }
-        let due = self.stated_at.is_none_or(|at| at.elapsed() >= LEASE / 3) && held > 0;
-        if due || (short && self.stated > held) {
-            let worker = gate.context.worker.clone();
-            if !gate.shared.change(|state, now| Some(restate(state.clone(), &worker, held, now))).await {
+        let (held, waiting, known, now) =
+            (self.held(gate), count(self.waiters.len()), gate.shared.known(), clock::nanos());
+        let (worker, horizon) = (gate.context.worker.as_str(), gate.context.settings.horizon());
+        let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
+        if self.turn.must_restate(sight) {
+            if !gate.shared.change(|state, now| Some(restate(state.clone(), worker, held, now))).await {
                 return Some(Instant::now() + jitter(TROUBLE));
             }
-            (self.stated, self.stated_at) = (held, Some(Instant::now()));
+            self.turn.restated(held, clock::nanos());
         }
-        // Without calls in flight one last look forgets what the entry says, when it has expired there.
-        let next = if held > 0 { LEASE / 3 } else { LEASE };
-        self.stated_at.filter(|_| self.stated > 0).map(|at| at + next)
+        self.turn.next_upkeep(held).map(clock::instant)
     }
 }
 

@@ -26,6 +26,14 @@ pub fn lease(state: GateState, worker: &str, held: u32, want: u32, limits: Limit
     (state, granted)
 }
 
+/// How many more a worker with `held` calls in flight may have.
+#[must_use]
+pub(super) fn room(state: &GateState, worker: &str, held: u32, limits: Limits, now: Nanos) -> u32 {
+    let others = state.leases.iter().filter(|(name, lease)| *name != worker && lease.until > now);
+    let in_flight = others.fold(held, |sum, (_, lease)| sum.saturating_add(lease.count));
+    limits.concurrency.saturating_sub(in_flight)
+}
+
 /// The worker has so many calls in flight and no more: renews, and gives back what it does not use. What is on the wire
 /// is there, whatever was granted: a worker that was taken for dead says so, and nobody is granted more until it fits.
 #[must_use]

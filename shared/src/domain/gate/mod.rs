@@ -23,6 +23,7 @@ mod spare;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
@@ -34,3 +35,4 @@ pub use operator::{Adjustment, Operator, Setting, Source, Sources, adjust, effec
 pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use spare::{KEPT, TakenAhead, beside_kept, take_ahead};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};
+pub use turn::{Move, Offer, Sight, Turn};

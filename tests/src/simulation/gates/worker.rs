@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sluice_shared::domain::gate::{
-    GateState, Heard, LEASE, Limits, Nanos, close, effective, in_flight, learn, next_expiry, next_slot, restate, take,
+    GateState, Heard, Limits, Move, Nanos, Sight, Turn, close, effective, learn, restate,
 };
 use sluice_shared::domain::pace::{Budget, Policy, Unit};
 
@@ -27,8 +27,7 @@ pub(super) struct Worker {
     known: RefCell<(GateState, u64)>,
     /// Calls that have a lease.
     held: Cell<u32>,
-    /// What the entry says of them, and since when.
-    stated: Cell<(u32, u64)>,
+    turn: RefCell<Turn>,
 }
 
 /// What became of a swap.
@@ -48,7 +47,7 @@ impl Worker {
             ahead: gate.chance.between(0, gate.spread),
             known: RefCell::new(gate.entry.borrow().clone()),
             held: Cell::new(0),
-            stated: Cell::new((0, 0)),
+            turn: RefCell::default(),
         })
     }
 
@@ -104,46 +103,44 @@ impl Worker {
         }
     }
 
+    fn sight<'a>(&'a self, state: &'a GateState, waiting: u32) -> Sight<'a> {
+        let (worker, held, now) = (self.name.as_str(), self.held.get(), self.now());
+        Sight { worker, state, limits: self.limits(), horizon: HORIZON, held, waiting, now }
+    }
+
     /// `Actor::reserve`: one swap; says when to try again.
     async fn reserve(self: &Rc<Self>) -> u64 {
         let gate = &self.gate;
         let (state, revision) = self.known.borrow().clone();
-        let asked_at = self.now();
-        let (now, held) = (asked_at.after(Duration::from_millis(2)), self.held.get());
+        let (now, waiting) = (self.now(), u32::try_from(gate.chance.between(1, 4)).unwrap());
         if state.closed(now).is_some() {
             return SECOND / 5;
         }
-        let want = u32::try_from(gate.chance.between(1, 4)).unwrap();
-        let limits = self.limits();
-        let taken = take(state.clone(), &self.name, held, want, limits, now, HORIZON);
-        if taken.slots.is_empty() {
-            let again = match taken.short {
-                true => next_expiry(&state, &self.name, now).unwrap_or(now.after(LEASE / 3)),
-                false => next_slot(&state, limits, now).before(HORIZON.mul_f64(0.9)),
-            };
+        let moved = self.turn.borrow_mut().reserve(self.sight(&state, waiting), gate.chance.share());
+        let offer = match moved {
             // Sooner than that, for something may have changed.
-            return micros(again.since(now)).clamp(5_000, SECOND / 4);
-        }
-        let swapped = self.swap(taken.state, revision).await;
+            Move::Look(again) => return micros(again.since(now)).clamp(1_000, SECOND / 4),
+            Move::Swap(offer) => offer,
+        };
+        let swapped = self.swap(offer.state.clone(), revision).await;
+        let mut turn = self.turn.borrow_mut();
+        turn.took(self.now().since(now));
         let unknown_is_done = !gate.rules.keep(Rule::UnknownSlotsAreGivenUp) && swapped == Swapped::Unknown;
         if swapped == Swapped::Done || unknown_is_done {
-            let granted = u32::try_from(taken.slots.len()).unwrap();
-            self.stated.set((held + granted, gate.clockwork.now()));
-            let first = (next_slot(&state, gate.limits, asked_at) <= asked_at).then_some(asked_at);
-            let slots = first.into_iter().chain(taken.slots.into_iter().skip(usize::from(first.is_some())));
-            slots.for_each(|slot| self.use_slot(slot));
+            turn.won(&offer, self.now()).into_iter().for_each(|slot| self.use_slot(slot));
+            return gate.chance.between(0, 3_000);
         }
-        gate.chance.between(0, 3_000)
+        let again = turn.lost(self.now(), gate.chance.share());
+        micros(again.since(self.now()))
     }
 
     /// `Actor::keep_leases`: renews them, and gives back promptly where the gate is short.
     async fn keep_leases(&self) {
-        let ((stated, at), held) = (self.stated.get(), self.held.get());
-        let due = self.gate.clockwork.now() - at >= micros(LEASE / 3) && held > 0;
-        let short = in_flight(&self.known.borrow().0, self.now()) >= self.limits().concurrency;
-        if due || (short && stated > held) {
+        let (state, held) = (self.known.borrow().0.clone(), self.held.get());
+        let must = self.turn.borrow_mut().must_restate(self.sight(&state, 1));
+        if must {
             self.change(|state, now| Some(restate(state.clone(), &self.name, held, now))).await;
-            self.stated.set((held, self.gate.clockwork.now()));
+            self.turn.borrow_mut().restated(held, self.now());
         }
     }
 
