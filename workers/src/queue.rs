@@ -63,7 +63,7 @@ impl Pull {
                 End::Stopped => return,
                 End::Paused => continue,
                 // A queue that is new waits for nothing else.
-                End::Gone if self.make_consumer().await => continue,
+                End::Gone if Box::pin(self.make_consumer()).await => continue,
                 End::Gone | End::Lost => {}
             }
             tokio::select! {
@@ -94,11 +94,11 @@ impl Pull {
                 let pulled = tokio::select! {
                     biased;
                     () = self.stop.cancelled() => {
-                        puller.close().await;
+                        Box::pin(puller.close()).await;
                         return End::Stopped;
                     }
                     () = self.pause.on() => {
-                        puller.close().await;
+                        Box::pin(puller.close()).await;
                         return End::Paused;
                     }
                     pulled = puller.next() => pulled,
@@ -148,7 +148,7 @@ impl Pull {
         }
         match (place, hold) {
             (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
-            (Some(_) | None, _) => message.nak(Some(HANDS_FULL)).await,
+            (Some(_) | None, _) => Box::pin(message.nak(Some(HANDS_FULL))).await,
         }
     }
 

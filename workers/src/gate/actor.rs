@@ -127,7 +127,8 @@ impl Actor {
 
     async fn offer(&mut self, gate: &Arc<Inner>, offer: Offer, revision: u64) -> Instant {
         let asked = Instant::now();
-        let swapped = gate.shared.swap(offer.state.clone(), revision).await;
+        // A gate's task is small, for there are many.
+        let swapped = Box::pin(gate.shared.swap(offer.state.clone(), revision)).await;
         self.turn.took(asked.elapsed());
         match swapped {
             Ok(Swapped::Done) => {
@@ -151,7 +152,8 @@ impl Actor {
         let (worker, horizon) = (gate.context.worker.as_str(), gate.context.settings.horizon());
         let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
         if self.turn.must_restate(sight) {
-            if !gate.shared.change(|state, now| Some(restate(state.clone(), worker, held, now))).await {
+            let restated = gate.shared.change(|state, now| Some(restate(state.clone(), worker, held, now)));
+            if !Box::pin(restated).await {
                 return Some(Instant::now() + jitter(TROUBLE));
             }
             self.turn.restated(held, clock::nanos());

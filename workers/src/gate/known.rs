@@ -75,7 +75,7 @@ impl Shared {
 
     /// Reads the entry unless it was read before; from then on the watch and the swaps tell.
     pub(super) async fn ensure_read(&self) -> Result<(), BucketError> {
-        self.read_once.get_or_try_init(|| self.read()).await.copied()
+        self.read_once.get_or_try_init(|| Box::pin(self.read())).await.copied()
     }
 
     /// Reads the entry from the leader. What it says holds, also where it is older: the broker may have lost something.
