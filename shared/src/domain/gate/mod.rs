@@ -24,6 +24,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod turn;
+#[cfg(test)]
+mod turn_tests;
 
 pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};

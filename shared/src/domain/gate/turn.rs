@@ -24,7 +24,7 @@ const PASSED_ON: Duration = Duration::from_millis(20);
 const PASSED_ON_EVERY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
 /// The pause after a lost swap, at most; twice as long after each that is lost, so many times.
 const CONFLICT: Duration = Duration::from_millis(2);
-const DOUBLED: u32 = 5;
+const DOUBLED: u32 = 9;
 /// How many there may be who choose.
 const MANY: f64 = 10_000.0;
 /// Between looks.
@@ -43,7 +43,7 @@ pub struct Turn {
     /// Rounds since it reserved itself, and in how many of them it lets the others go first.
     rounds: u32,
     sits_out: u32,
-    /// Swaps that were lost, less those that were won since.
+    /// Swaps that were lost in a row, half of them after one that was won.
     lost: u32,
     /// It waits until then, whatever changes.
     not_before: Nanos,
@@ -182,6 +182,9 @@ impl Turn {
     /// Until when others go first: after a lost swap, and where a gate that is short of places has one.
     fn lets_others_go(&mut self, sight: Sight<'_>, lot: f64) -> Option<Nanos> {
         let Sight { state, limits, now, .. } = sight;
+        if self.not_before <= now {
+            self.was_taken(false);
+        }
         // Nobody else sees room: what there is was this worker's own.
         let own = in_flight(state, now) >= limits.concurrency;
         if own {
@@ -190,16 +193,13 @@ impl Turn {
             self.not_before = self.not_before.max(now.after(PLACES.mul_f64(late(lot))));
         }
         // One that is farther ahead was set by another clock.
-        let waits = Some(self.not_before).filter(|until| *until > now && *until < now.after(LEASE));
-        if waits.is_none() {
-            self.was_taken(false);
-        }
-        waits
+        Some(self.not_before).filter(|until| *until > now && *until < now.after(LEASE))
     }
 
     /// A place of its own is free: from time to time others may have it.
     fn passes_on(&mut self, now: Nanos) {
-        if self.passed_on > now || now.since(self.passed_on) >= self.passes_every {
+        let every = self.passes_every.max(PASSED_ON_EVERY.0);
+        if self.passed_on > now || now.since(self.passed_on) >= every {
             (self.passed_on, self.passing) = (now, true);
             self.not_before = now.after(PASSED_ON);
         }
@@ -231,7 +231,7 @@ impl Turn {
     pub fn won(&mut self, offer: &Offer, now: Nanos) -> Vec<Nanos> {
         (self.round, self.lot) = (offer.state.arrival, 1.0);
         (self.sits_out, self.rounds) = ((self.rounds - self.rounds / 8).max(1), 0);
-        self.lost = self.lost.saturating_sub(1);
+        self.lost /= 2;
         self.restated(offer.held.saturating_add(count(offer.slots.len())).saturating_add(offer.kept.count), now);
         self.kept = offer.kept.clone();
         offer.slots.clone()
