@@ -199,6 +199,12 @@ impl GateName {
         let hash = digest(&["gate", destination.as_str(), account.map_or("0", |_| "1"), account.unwrap_or_default()]);
         Self(readable(destination.as_str(), &hash).into())
     }
+
+    /// The gate above those, that all accounts of a destination draw from too.
+    #[must_use]
+    pub fn shared(destination: &Destination) -> Self {
+        Self(readable(destination.as_str(), &digest(&["shared gate", destination.as_str()])).into())
+    }
 }
 
 /// SHA-256 over length-prefixed parts, so that no two lists of parts collide by concatenation.

@@ -99,6 +99,7 @@ impl Effects {
         let unknown = || SubmitError::Unknown { key: key.clone() };
         let job = JobId::derive(&submission.tenant, &key);
         let fingerprint = fingerprint::of(&submission.job);
+        self.sealing.derive_accounts(&self.gates, &submission.tenant, &mut submission.job);
         self.sealing.close(&submission.tenant, &mut submission.job);
         let now = clock::now();
         let incarnation = Incarnation::from_random(rand::random());

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use sluice_shared::clock;
 use sluice_shared::domain::gate::Line;
 use tokio::sync::Notify;
@@ -159,8 +158,11 @@ impl Hold {
     /// [`Closed`] where a gate is closed, or was when the time had come.
     pub async fn slot(&self) -> Result<Slot, Closed> {
         loop {
-            let reserved = join_all(self.set.gates.iter().map(|gate| gate.reserve(&self.set.line))).await;
-            let permits = reserved.into_iter().collect::<Result<Vec<_>, Closed>>()?;
+            // One after another: who cannot go yet by its own gate takes nothing of what it shares with others.
+            let mut permits = Vec::with_capacity(self.set.gates.len());
+            for gate in self.set.gates.iter() {
+                permits.push(gate.reserve(&self.set.line).await?);
+            }
             let at = permits.iter().map(|permit| permit.at).max().unwrap_or_else(Instant::now);
             // A timer rounds up to a millisecond, also where its time has come.
             if at > Instant::now() {

@@ -94,7 +94,7 @@ impl Gates {
         let inner = Arc::new(Inner {
             context: Arc::clone(&self.context),
             shared: Shared::new(name.clone(), bucket, destination.clone(), account.map(str::to_owned)),
-            configured: self.context.settings.limits(destination),
+            configured: self.context.settings.limits_of(name, destination),
             learns: self.context.settings.learns(destination),
             circuit_failures: self.context.settings.circuit_failures(destination),
             failures: AtomicU32::new(0),
@@ -116,7 +116,7 @@ impl Gates {
             self.gate(name, destination, own)
         };
         let line = Line { tenant: entry.tenant.clone(), account: entry.account.clone(), priority: entry.priority };
-        GateSet::new(entry.gates.iter().map(gate).collect(), line)
+        GateSet::new(self.context.settings.gates_of(&entry.gates, destination).iter().map(gate).collect(), line)
     }
 }
 
