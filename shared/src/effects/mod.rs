@@ -14,6 +14,7 @@ mod submit;
 mod swap;
 mod tell;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use cancel::{CancelError, Cancelled};
@@ -26,6 +27,7 @@ pub use redrive::NotRedriven;
 pub use retry::RetryError;
 pub use submit::{Receipt, Submission, SubmitError};
 
+use crate::gate_settings::GateSettings;
 use crate::nats::Nats;
 use crate::nats::records::Records;
 use crate::queues::Queues;
@@ -42,6 +44,7 @@ pub struct Effects {
     settled_ttl: Duration,
     metrics: Metrics,
     sealing: Sealing,
+    gates: Arc<GateSettings>,
 }
 
 impl Effects {
@@ -49,14 +52,20 @@ impl Effects {
     #[must_use]
     pub fn new(nats: &Nats, queues: &Queues, caps: Caps, settled_ttl: Duration) -> Self {
         let (queues, metrics) = (queues.clone(), Metrics::new());
-        let sealing = Sealing::default();
-        Self { nats: nats.clone(), records: nats.records(), queues, caps, settled_ttl, metrics, sealing }
+        let (sealing, gates) = (Sealing::default(), Arc::default());
+        Self { nats: nats.clone(), records: nats.records(), queues, caps, settled_ttl, metrics, sealing, gates }
     }
 
     /// The same, with secrets sealed by this before they enter the broker.
     #[must_use]
     pub fn sealed_by(self, sealing: Sealing) -> Self {
         Self { sealing, ..self }
+    }
+
+    /// The same, with accounts told apart as is configured for their destinations.
+    #[must_use]
+    pub fn gated_by(self, gates: GateSettings) -> Self {
+        Self { gates: Arc::new(gates), ..self }
     }
 
     /// What seals and opens the secrets of callers.

@@ -26,6 +26,9 @@ mod tests;
 mod turn;
 #[cfg(test)]
 mod turn_tests;
+mod turns;
+#[cfg(test)]
+mod turns_tests;
 
 pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
@@ -38,3 +41,4 @@ pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use spare::{KEPT, TakenAhead, beside_kept, take_ahead};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};
 pub use turn::{Move, Offer, Sight, Turn};
+pub use turns::{Line, Turns};
