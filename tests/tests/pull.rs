@@ -141,3 +141,24 @@ async fn a_second_copy_of_what_this_process_has_in_hand_is_passed_over_until_tha
     assert!(again.ack_confirmed().await);
     assert_eq!(left(&nats).await.0, 0);
 }
+
+/// A broker lets 512 requests wait at a consumer, where nothing else is said: whoever asks again at once does nothing else.
+#[tokio::test]
+async fn a_request_that_is_refused_because_so_many_wait_is_told_from_one_that_is_over() {
+    let (_broker, nats) = start().await;
+    let few =
+        Pull { durable_name: Some("few".into()), ack_policy: AckPolicy::Explicit, max_waiting: 1, ..Pull::default() };
+    let config = Config { name: "FEW".into(), subjects: vec!["few.>".into()], ..Config::default() };
+    nats.jetstream().create_stream(config).await.unwrap().create_consumer(few).await.unwrap();
+    let open = || async { Puller::open(&nats, "FEW", "few", &Generation::default()).await.unwrap() };
+    let (mut first, mut second) = (open().await, open().await);
+    first.request(1, Duration::from_secs(30)).await.unwrap();
+    nats.client().flush().await.unwrap();
+    second.request(1, Duration::from_secs(30)).await.unwrap();
+    assert!(matches!(second.next().await, Pulled::Crowded));
+    assert_eq!(second.outstanding(), 0);
+    nats.publish("few.1".into(), HeaderMap::new(), "x".into()).await.unwrap();
+    assert!(matches!(first.next().await, Pulled::Message(_)));
+    second.request(1, Duration::from_secs(1)).await.unwrap();
+    assert!(matches!(second.next().await, Pulled::Over), "it is over when its time is");
+}

@@ -82,6 +82,13 @@ impl Due {
                         });
                     }
                     Pulled::Over => break,
+                    // So many workers wait here already that one more is refused.
+                    Pulled::Crowded => {
+                        tokio::select! {
+                            () = self.stop.cancelled() => return End::Stopped,
+                            () = tokio::time::sleep(Duration::from_secs_f64(rand::random_range(2.0..6.0))) => break,
+                        }
+                    }
                     Pulled::Gone => return End::Gone,
                     Pulled::Lost => return End::Lost,
                 }

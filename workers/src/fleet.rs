@@ -8,12 +8,16 @@ use sluice_shared::domain::id::QueueName;
 use sluice_shared::domain::region::Standpoint;
 use sluice_shared::queues::QueueEntry;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::dispatch::Dispatcher;
 use crate::gate::Gates;
 use crate::pause::{PauseTeller, pause};
 use crate::queue::Pull;
+
+/// Of its time a worker spends one part in so many at most on looking through the queues, be they ever so many that change.
+const LOOKS: u32 = 10;
 
 /// The queues that this worker pulls.
 pub(crate) struct Fleet {
@@ -39,6 +43,7 @@ impl Fleet {
         let (mut version, mut regions) = (queues.version(), queues.regions().changes());
         let mut pulled = HashMap::<QueueName, Pulled>::new();
         loop {
+            let looks = Instant::now();
             version.mark_unchanged();
             regions.mark_unchanged();
             let live = queues.regions().live();
@@ -50,10 +55,18 @@ impl Fleet {
                 let paused = entry.value.paused_since.is_some();
                 pulled.entry(name).or_insert_with_key(|name| self.start(name.clone(), entry.value)).pause.tell(paused);
             }
+            let rested = looks + looks.elapsed() * LOOKS;
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = version.changed() => if changed.is_err() { return },
                 changed = regions.changed() => if changed.is_err() { return },
+            }
+            // A change after a while is seen at once; a timer rounds up to a millisecond, also where its time has come.
+            if rested > Instant::now() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep_until(rested) => {}
+                }
             }
         }
     }

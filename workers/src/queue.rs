@@ -1,6 +1,7 @@
 //! One queue: asks its gates how much may be in hand, pulls exactly that much, hands each message to the dispatcher. Nothing
 //! while it is paused.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const KEPT: Duration = Duration::from_millis(20);
 /// How long a message that comes later waits for a place, and how soon it comes back where there is none.
 const HANDS_FULL: Duration = Duration::from_millis(200);
+
+/// How long a queue is left to others, at least and at most, where so many ask for its messages that one more is refused.
+const LEFT_TO_OTHERS: Range<f64> = 2.0..6.0;
 
 /// How soon a consumer that could not be made is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -80,7 +84,7 @@ impl Pull {
             return End::Lost;
         };
         let mut wanted = 1;
-        loop {
+        'asking: loop {
             let (mut holds, mut kept) = tokio::select! {
                 () = self.pause.on() => return End::Paused,
                 () = self.stop.cancelled() => return End::Stopped,
@@ -111,12 +115,26 @@ impl Pull {
                 match pulled {
                     Pulled::Message(message) => self.take_on(*message, holds.pop(), &mut kept).await,
                     Pulled::Over => break,
+                    Pulled::Crowded => {
+                        drop((holds, kept));
+                        self.leave_to_others().await;
+                        wanted = 1;
+                        continue 'asking;
+                    }
                     Pulled::Gone => return End::Gone,
                     Pulled::Lost => return End::Lost,
                 }
             }
             // A request that was used up doubles the next one; one that stood idle begins small again.
             wanted = if holds.is_empty() { asked * 2 } else { 1 };
+        }
+    }
+
+    async fn leave_to_others(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.pause.on() => {}
+            () = tokio::time::sleep(Duration::from_secs_f64(rand::random_range(LEFT_TO_OTHERS))) => {}
         }
     }
 

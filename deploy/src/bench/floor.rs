@@ -242,7 +242,7 @@ impl Way {
                             drop(place);
                         });
                     }
-                    Pulled::Over => break,
+                    Pulled::Over | Pulled::Crowded => break,
                     Pulled::Gone | Pulled::Lost => return Ok(()),
                 }
             }

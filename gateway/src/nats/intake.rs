@@ -124,6 +124,8 @@ impl Intake {
                         hands.take(Arc::clone(self), Held(*message), name);
                     }
                     Pulled::Over => {}
+                    // So many gateways wait here already that one more is refused.
+                    Pulled::Crowded => tokio::time::sleep(STANDS / 10).await,
                     Pulled::Lost => return Ok(Ended::Lost),
                     Pulled::Gone => return Ok(Ended::Gone),
                 },

@@ -110,6 +110,9 @@ pub enum Pulled {
     Message(Box<InHand>),
     /// The request is over: ask again.
     Over,
+    /// So many requests wait at the consumer that the broker refuses more (512 where nothing else is said): others take what comes.
+    /// Ask again after a while, or asking is all that is done.
+    Crowded,
     /// The consumer is gone: create it.
     Gone,
     /// The connection or the broker changed, or has been silent: open a new puller.
@@ -252,8 +255,9 @@ impl Puller {
         let description = description.to_ascii_lowercase();
         let gone = match status.as_u16() {
             404 | 408 => return Pulled::Over,
+            409 if description.contains("maxwaiting") => return Pulled::Crowded,
             // The request asked for what the consumer cannot give right now; asking again is right.
-            409 if ["maxwaiting", "maxbytes"].iter().any(|word| description.contains(word)) => return Pulled::Over,
+            409 if description.contains("maxbytes") => return Pulled::Over,
             409 => description.contains("consumer deleted") || description.contains("not found"),
             503 => true,
             _ => false,

@@ -99,6 +99,6 @@ async fn hold(rig: &Rig) -> Box<InHand> {
     puller.request(1, Duration::from_secs(20)).await.unwrap();
     match puller.next().await {
         Pulled::Message(message) => message,
-        other @ (Pulled::Over | Pulled::Gone | Pulled::Lost) => panic!("{other:?}"),
+        other @ (Pulled::Over | Pulled::Crowded | Pulled::Gone | Pulled::Lost) => panic!("{other:?}"),
     }
 }

@@ -13,6 +13,7 @@ use sluice_shared::domain::id::Destination;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::bucket::{Bucket, Change, Written};
 use sluice_shared::nats::pull::{Generation, Puller};
+use sluice_shared::topology::Topology;
 use sluice_shared::wire;
 use sluice_tests::broker::TestBroker;
 use tokio::task::JoinHandle;
@@ -107,6 +108,55 @@ async fn costs_of_a_swap_by_those_who_watch() {
     {
         let (each, bytes) = swap_costs(watchers, leases).await;
         shown(&format!("{watchers} watch an entry of {bytes} bytes: a swap costs the server {each:.0} µs"));
+    }
+}
+
+/// The server's time for one swap where so many write, each an entry of its own, one swap after the other, while so many watch all
+/// of them: what it is when messages for one connection go out together.
+async fn swap_costs_under_load(watchers: usize, writers: usize) -> (f64, f64) {
+    let broker = TestBroker::start().await;
+    let mut watching = Vec::new();
+    for _ in 0..watchers {
+        watching.push(watcher(&broker).await);
+    }
+    told_of(&mut watching, 1).await;
+    let nats = broker.connect().await;
+    let writing = (0..writers).map(async |writer| {
+        let bucket: Bucket<GateState> = nats.bucket(&nats.topology().gates_bucket());
+        let (key, state, begun) = (format!("gate{writer}"), state_with(3), Instant::now());
+        let Written::At(mut revision) = bucket.create(&key, &state).await.unwrap() else { panic!("not created") };
+        let mut swaps = 0_u32;
+        while begun.elapsed() < LONG_ENOUGH {
+            if let Written::At(next) = bucket.swap(&key, &state, revision).await.unwrap() {
+                (revision, swaps) = (next, swaps + 1);
+            }
+        }
+        swaps
+    });
+    let (before, _) = usage(&broker);
+    let swaps: u32 = join_all(writing).await.into_iter().sum();
+    let newest = bucket_revision(&nats).await;
+    told_of(&mut watching, newest).await;
+    let (after, _) = usage(&broker);
+    watching.iter().for_each(|(_, counting, _)| counting.abort());
+    #[allow(clippy::cast_precision_loss, reason = "microseconds of a few seconds")]
+    let each = (after - before) as f64 / f64::from(swaps);
+    (each, f64::from(swaps) / LONG_ENOUGH.as_secs_f64())
+}
+
+async fn bucket_revision(nats: &Nats) -> u64 {
+    let stream = Topology::stream_of(&nats.topology().gates_bucket());
+    nats.jetstream().get_stream(stream).await.unwrap().cached_info().state.last_sequence
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures for a minute"]
+async fn costs_of_swaps_of_many_gates_by_those_who_watch_all_of_them() {
+    for (watchers, writers) in [(1, 16), (10, 16), (100, 16), (100, 64)] {
+        let (each, swaps) = swap_costs_under_load(watchers, writers).await;
+        shown(&format!(
+            "{watchers} watch {writers} gates: {swaps:.0} swaps a second, each costs the server {each:.0} µs"
+        ));
     }
 }
 

@@ -107,7 +107,8 @@ impl Source {
                         brought = true;
                         hands.take(message.payload().len(), self.hold(message));
                     }
-                    // Nothing, and not for want of messages: too many ask already.
+                    Pulled::Crowded => sleep(PAUSE).await,
+                    // Nothing, and not for want of messages.
                     Pulled::Over if !brought && asked.elapsed() < REQUEST / 2 => sleep(PAUSE).await,
                     Pulled::Over => {}
                     Pulled::Gone => return Ok(Ended::Gone),

@@ -89,7 +89,7 @@ struct Asked {
 
 enum What {
     Slots(Box<Offer>),
-    States(GateState, u32),
+    States(Box<GateState>, u32),
 }
 
 struct Worker {
@@ -168,7 +168,7 @@ impl Run {
         match worker.turn.reserve(sight, lot) {
             Move::Swap(offer) => ask(What::Slots(offer)),
             Move::Look(_) if worker.turn.must_restate(sight) => {
-                ask(What::States(restate(state.clone(), &worker.name, held, now), held));
+                ask(What::States(Box::new(restate(state.clone(), &worker.name, held, now)), held));
             }
             Move::Look(_) => {}
         }
@@ -181,7 +181,7 @@ impl Run {
             if written {
                 let state = match &asked.what {
                     What::Slots(offer) => offer.state.clone(),
-                    What::States(state, _) => state.clone(),
+                    What::States(state, _) => GateState::clone(state),
                 };
                 *entry = (state, entry.1 + 1);
             }
