@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -56,21 +57,37 @@ fn shares(calls: &[Call]) -> BTreeMap<&str, usize> {
     shares
 }
 
-/// Three backlogs behind one gate: of 104 calls while all of them wait, 64 are of high priority, 32 normal, 8 low.
-async fn priorities_have_their_shares(workers: usize) {
-    let scene = scene(workers, &rate(40.0)).await;
+/// Three backlogs behind one gate, whose shares are 8 to 4 to 1 while all of them wait.
+async fn of_three_backlogs(scene: &Scene, tolerances: [usize; 3]) {
     for (path, priority, jobs) in [("/low", "low", 60), ("/normal", "normal", 80), ("/high", "high", 120)] {
-        submit(&scene, jobs, path, &json!({"priority": priority})).await;
+        submit(scene, jobs, path, &json!({"priority": priority})).await;
     }
     // What each worker had reserved, and had in hand, before all of them waited.
     let from = scene.destination.count() + 12;
-    let calls = wait_for_calls(&scene, from + 104).await;
+    let calls = wait_for_calls(scene, from + 104).await;
     let shares = shares(&calls[from..from + 104]);
-    println!("{workers} workers: {shares:?}");
-    let expected = [("/high", 64, 10), ("/normal", 32, 8), ("/low", 8, 5)];
-    for (path, share, tolerance) in expected {
+    shown(&format!("{shares:?}"));
+    for ((path, share), tolerance) in [("/high", 64), ("/normal", 32), ("/low", 8)].into_iter().zip(tolerances) {
         assert!(shares.get(path).copied().unwrap_or(0).abs_diff(share) <= tolerance, "{path}: {shares:?}");
     }
+}
+
+#[allow(clippy::print_stdout, reason = "figures, shown with --nocapture")]
+fn shown(text: &str) {
+    println!("{text}");
+}
+
+async fn priorities_have_their_shares(workers: usize) {
+    of_three_backlogs(&scene(workers, &rate(40.0)).await, [10, 8, 5]).await;
+}
+
+/// The same where it is the end of other calls that all of them wait for.
+async fn priorities_have_their_shares_of_few_calls_at_once(workers: usize, concurrency: u32) {
+    let scene = scene(workers, &[("rate", 1000.0.into()), ("concurrency", concurrency.into())]).await;
+    for path in ["/high", "/normal", "/low"] {
+        scene.destination.on(path, Script::answer(200).after(Duration::from_millis(30)));
+    }
+    of_three_backlogs(&scene, [14, 10, 8]).await;
 }
 
 #[tokio::test]
@@ -89,6 +106,16 @@ async fn priorities_have_their_shares_with_four_workers() {
 }
 
 #[tokio::test]
+async fn priorities_have_their_shares_of_one_call_at_a_time() {
+    priorities_have_their_shares_of_few_calls_at_once(1, 1).await;
+}
+
+#[tokio::test]
+async fn priorities_have_their_shares_of_three_calls_at_a_time_over_two_workers() {
+    priorities_have_their_shares_of_few_calls_at_once(2, 3).await;
+}
+
+#[tokio::test]
 async fn a_job_of_high_priority_does_not_wait_behind_a_backlog_of_others() {
     let scene = scene(2, &rate(20.0)).await;
     submit(&scene, 300, "/normal", &json!({})).await;
@@ -97,7 +124,7 @@ async fn a_job_of_high_priority_does_not_wait_behind_a_backlog_of_others() {
     let payload = scene.run("/high", json!({"priority": "high"})).await;
     assert_eq!(payload["status"], "success", "{payload:#}");
     let place = scene.destination.all_calls().iter().position(|call| call.path == "/high").unwrap() - before;
-    println!("{place} calls before it");
+    shown(&format!("{place} calls before it"));
     // What two workers had reserved, and the turn of the other.
     assert!(place <= 12, "{place} calls before it");
 }
@@ -142,7 +169,7 @@ async fn accounts_have_equal_shares(workers: usize) {
     let calls = wait_for_calls(&scene, 1050).await;
     let of_b: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].path == "/b").collect();
     let among = of_b[49] - of_b[0] + 1;
-    println!("{workers} workers: 50 of {among}, the first after {} others", of_b[0] - before);
+    shown(&format!("{workers} workers: 50 of {among}, the first after {} others", of_b[0] - before));
     assert!((85..=125).contains(&among), "50 of b's among {among} calls");
     // One's thousand are all there: what the other did not use was not lost.
     assert_eq!(shares(&calls), [("/a", 1000), ("/b", 50)].into());
@@ -184,4 +211,23 @@ async fn a_credential_is_an_account_that_holds_up_no_other_and_does_not_show() {
     assert_eq!(again["branches"][0]["account"], account);
     let queues = scene.client.send(Method::GET, "/v1/queues", &[], None).await.body.to_string();
     assert!(queues.contains(account) && !queues.contains("canary"), "{queues}");
+}
+
+#[tokio::test]
+async fn a_destination_that_says_that_its_limits_are_by_account_has_one_for_each_credential_until_it_says_otherwise() {
+    let scene = scene(1, &[]).await;
+    for (path, word) in [("/a", "enabled"), ("/b", "disabled")] {
+        scene.destination.on(path, Script::answer(200).header("x-ezthrottle-account-queue", word));
+    }
+    let with = |credential: &str| json!({"headers": {"X-Api-Key": credential}});
+    let account = async |path| {
+        let id = scene.submit(path, with("canary-a")).await;
+        scene.outcome(&id).await;
+        scene.client.get(&id).await["branches"][0]["account"].clone()
+    };
+    assert_eq!(account("/a").await, Value::Null);
+    let derived =
+        sluice_tests::eventually("an account", async || Some(account("/a").await).filter(Value::is_string)).await;
+    assert!(derived.as_str().unwrap().starts_with("derived-"), "{derived}");
+    sluice_tests::eventually("no account", async || account("/b").await.is_null().then_some(())).await;
 }
