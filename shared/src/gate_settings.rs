@@ -77,12 +77,6 @@ impl GateSettings {
         own.iter().cloned().chain(shared).collect()
     }
 
-    /// Whether there is a destination whose accounts are told by a header.
-    #[must_use]
-    pub fn derives_accounts(&self) -> bool {
-        self.config.destinations.values().any(|one| one.account_from.is_some())
-    }
-
     /// The header that tells a destination's accounts apart where a job does not name one, in lower case.
     #[must_use]
     pub fn account_from(&self, destination: &Destination) -> Option<&str> {

@@ -30,7 +30,7 @@ use crate::domain::region::Place;
 use crate::domain::result::JobResult;
 use crate::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 use crate::nats::guarded::Pointer;
-use crate::queues::QueueEntry;
+use crate::queues::{QueueEntry, Said};
 use crate::regions::RegionEntry;
 use crate::seal::{Kept, SealKey, Sealed};
 use crate::secrets::KeptEntry;
@@ -256,6 +256,7 @@ fn golden_queues_and_gates() {
             paused_since: None,
             place: Place::default(),
             priority: Priority::Normal,
+            said: None,
         },
     );
     let learned = Learned {
@@ -330,6 +331,7 @@ fn golden_regions() {
         paused_since: None,
         place: place(),
         priority: Priority::Normal,
+        said: None,
     };
     keeps_its_form("queue_placed", &entry);
 }
@@ -349,6 +351,7 @@ fn golden_priorities() {
         paused_since: None,
         place: Place::default(),
         priority: Priority::Low,
+        said: Some(Said { by_account: true, at: Millis(9) }),
     };
     keeps_its_form("queue_low", &entry);
 }
@@ -374,6 +377,7 @@ fn golden_what_operators_set() {
         paused_since: Some(Millis(10)),
         place: Place::default(),
         priority: Priority::Normal,
+        said: None,
     };
     keeps_its_form("queue_paused", &queue);
     let (interval, set_at) = (Interval::of_rate(2.0), Nanos(15));

@@ -23,6 +23,8 @@ use crate::regions::Regions;
 const KEEP: Duration = Duration::from_secs(25 * 3600);
 /// Work is published only into a queue that is kept at least this long.
 const LEAST: Duration = Duration::from_secs(3600);
+/// For so long what a destination said of its limits stands, whatever it says.
+const STEADY: Duration = Duration::from_secs(1);
 /// What a queue may have in flight; what its destination may have is the gate's business.
 const MAX_ACK_PENDING: i64 = 4096;
 
@@ -54,6 +56,19 @@ pub struct QueueEntry {
     /// Which of those that draw from the same gates go before it.
     #[serde(default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
+    /// Whether the destination has limits for each account, told by the credential, where it said anything: kept in the tenant's
+    /// queue there that is without account, of normal priority and for any worker, for all its jobs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
+}
+
+/// What a destination said of its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Whether they are those of each account.
+    pub by_account: bool,
+    /// When it said so first.
+    pub at: Millis,
 }
 
 /// What a queue stands for: all that its entry is made from.
@@ -74,6 +89,13 @@ pub struct QueueSpec {
 }
 
 impl QueueSpec {
+    /// The queue of a tenant at a destination that is without account, of normal priority and for any worker.
+    #[must_use]
+    pub fn plain(tenant: &Tenant, destination: Destination) -> Self {
+        let (tenant, place, priority) = (tenant.clone(), Place::default(), Priority::Normal);
+        Self { tenant, destination, account: None, place, priority, shard: None }
+    }
+
     /// The queue of a branch of a record; `None` where its URL has no host, which no accepted job has.
     #[must_use]
     pub fn of_branch(record: &Record, branch: &Branch) -> Option<Self> {
@@ -216,6 +238,54 @@ impl Queues {
         }
     }
 
+    /// Whether a destination told this tenant that its limits are those of each account. Costs no request.
+    #[must_use]
+    pub fn is_by_account(&self, tenant: &Tenant, destination: &Destination) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&QueueName::of(tenant, destination, None)).is_some_and(|entry| entry.value.by_account())
+    }
+
+    /// Writes down what a destination told a tenant of that, where it is not known so: a swap on the entry of the tenant's queue
+    /// there, which is made or kept for it, and which all who submit watch. Repeating is harmless.
+    ///
+    /// # Errors
+    /// Where the entry can be neither seen nor written.
+    pub async fn told_by_account(&self, spec: &QueueSpec, by_account: bool, now: Millis) -> Result<(), BucketError> {
+        let name = spec.name();
+        let is_so = |entry: &QueueEntry| match entry.by_account() == by_account {
+            true => !by_account || kept(entry, now),
+            // One that says now this, now that, costs a write a second and no more.
+            false => entry.said.is_some_and(|said| now < said.at.after(STEADY)),
+        };
+        let said = Some(Said { by_account, at: now });
+        let known = self.get(&name);
+        if known.as_ref().map_or(!by_account, |entry| is_so(&entry.value)) {
+            return Ok(());
+        }
+        loop {
+            let there = self.bucket.get(name.as_str()).await?;
+            let written = match there {
+                Some(there) if is_so(&there.value) => return Ok(()),
+                Some(there) => {
+                    let keep_until = if by_account { now.after(KEEP) } else { there.value.keep_until };
+                    let closing_since = there.value.closing_since.filter(|_| !by_account);
+                    let entry = QueueEntry { said, keep_until, closing_since, ..there.value };
+                    self.bucket.swap(name.as_str(), &entry, there.revision).await?
+                }
+                None if !by_account => return Ok(()),
+                None => {
+                    let entry = QueueEntry { said, ..self.fresh(&name, spec, now) };
+                    self.bucket.create(name.as_str(), &entry).await?
+                }
+            };
+            match written {
+                Written::At(_) => return Ok(()),
+                // Somebody else was here, or nobody knows: look again.
+                Written::Changed | Written::Unknown => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
     fn fresh(&self, name: &QueueName, spec: &QueueSpec, now: Millis) -> QueueEntry {
         QueueEntry {
             tenant: spec.tenant.clone(),
@@ -229,7 +299,16 @@ impl Queues {
             paused_since: None,
             place: spec.place.clone(),
             priority: spec.priority,
+            said: None,
         }
+    }
+}
+
+impl QueueEntry {
+    /// Whether its destination said that its limits are those of each account.
+    #[must_use]
+    pub fn by_account(&self) -> bool {
+        self.said.is_some_and(|said| said.by_account)
     }
 }
 

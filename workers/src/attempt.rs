@@ -232,6 +232,7 @@ impl Attempt<'_> {
         let closed_until = match &content {
             Content::Response(response) => {
                 let pace = Pace::read(&response.headers, now);
+                self.note_accounts(&seen.record, hold, &pace, now).await;
                 self.teach(hold, response.status, pace, sent_at, now).await
             }
             Content::Error { .. } => None,
@@ -285,6 +286,18 @@ impl Attempt<'_> {
         };
         if opened {
             self.dispatcher.handler.metrics().circuit_opened();
+        }
+    }
+
+    /// Writes down whether the destination's limits are by account, where it says: jobs that come from now on have one each.
+    async fn note_accounts(&self, record: &Record, hold: &Hold, pace: &Pace, now: clock::Millis) {
+        let Some(by_account) = pace.by_account.filter(|_| hold.gate().learns()) else { return };
+        let destination = record.branch(self.branch).and_then(|branch| QueueSpec::of_branch(record, branch));
+        let Some(QueueSpec { destination, .. }) = destination else { return };
+        let spec = QueueSpec::plain(&record.tenant, destination);
+        let queues = self.dispatcher.handler.effects().queues();
+        if let Err(error) = queues.told_by_account(&spec, by_account, now).await {
+            tracing::warn!(%error, "that a destination has limits by account could not be written down");
         }
     }
 

@@ -171,6 +171,7 @@ impl Way {
                 paused_since: None,
                 place: Place::default(),
                 priority: Priority::Normal,
+                said: None,
             };
             topology.create_queue_consumer(&nats, &name, &entry, ack_wait).await?;
             queues.push((name, entry.shard));

@@ -10,7 +10,7 @@ use super::{Effects, NotDone};
 use crate::clock::{self, Millis};
 use crate::domain::decide;
 use crate::domain::fingerprint;
-use crate::domain::id::{BranchId, Incarnation, JobId, Tenant};
+use crate::domain::id::{BranchId, Destination, Incarnation, JobId, Tenant};
 use crate::domain::job::{Body, Contender, Job};
 use crate::domain::record::{Branch, BranchState, Placed, Record};
 use crate::domain::region;
@@ -99,7 +99,8 @@ impl Effects {
         let unknown = || SubmitError::Unknown { key: key.clone() };
         let job = JobId::derive(&submission.tenant, &key);
         let fingerprint = fingerprint::of(&submission.job);
-        self.sealing.derive_accounts(&self.gates, &submission.tenant, &mut submission.job);
+        let said = |destination: &Destination| self.queues.is_by_account(&submission.tenant, destination);
+        self.sealing.derive_accounts(&self.gates, &said, &submission.tenant, &mut submission.job);
         self.sealing.close(&submission.tenant, &mut submission.job);
         let now = clock::now();
         let incarnation = Incarnation::from_random(rand::random());
@@ -261,7 +262,7 @@ impl Effects {
     ) -> Result<Branch, BucketError> {
         let destination = url::Url::parse(&contender.request.url)
             .ok()
-            .and_then(|url| crate::domain::id::Destination::of(&url))
+            .and_then(|url| Destination::of(&url))
             .ok_or_else(|| BucketError::Refused(PublishError::Refused("a URL without a host".into())))?;
         let (account, place) = (contender.account.clone(), placed.place.clone());
         let (tenant, priority) = (tenant.clone(), contender.priority);

@@ -9,28 +9,50 @@ use crate::domain::job::{Contender, Job};
 use crate::domain::named_secret;
 use crate::gate_settings::GateSettings;
 
+/// The headers that credentials are usually in.
+const CREDENTIALS: [&str; 2] = ["authorization", "x-api-key"];
+
 /// What all names of derived accounts begin with.
 const DERIVED: &str = "derived-";
 
 impl Sealing {
     /// Gives every contender of a job and of its follow-ups that names no account the one that its headers tell, where its
-    /// destination has accounts told by a header. Before these are sealed: what is sealed has its account already.
-    pub fn derive_accounts(&self, settings: &GateSettings, tenant: &Tenant, job: &mut Job) {
-        if !settings.derives_accounts() {
+    /// destination has accounts told by a header: as is configured, or where `said` knows that the destination says so. Before
+    /// headers are sealed: what is sealed has its account already.
+    pub fn derive_accounts(
+        &self,
+        settings: &GateSettings,
+        said: &impl Fn(&Destination) -> bool,
+        tenant: &Tenant,
+        job: &mut Job,
+    ) {
+        if self.seal().key().is_none() {
             return;
         }
         for contender in job.branches.iter_mut().filter(|contender| contender.account.is_none()) {
-            contender.account = self.account(settings, tenant, contender);
+            contender.account = self.account(settings, said, tenant, contender);
         }
         for follow_up in [&mut job.on_success, &mut job.on_failure].into_iter().flatten() {
-            self.derive_accounts(settings, tenant, follow_up);
+            self.derive_accounts(settings, said, tenant, follow_up);
         }
     }
 
-    fn account(&self, settings: &GateSettings, tenant: &Tenant, contender: &Contender) -> Option<String> {
+    fn account(
+        &self,
+        settings: &GateSettings,
+        said: &impl Fn(&Destination) -> bool,
+        tenant: &Tenant,
+        contender: &Contender,
+    ) -> Option<String> {
+        let headers = &contender.request.headers;
+        if headers.is_empty() {
+            return None;
+        }
         let destination = Destination::of(&url::Url::parse(&contender.request.url).ok()?)?;
-        let header = settings.account_from(&destination)?;
-        let of_header = contender.request.headers.iter().filter(|(name, _)| name == header);
+        let configured = settings.account_from(&destination);
+        let usual = || CREDENTIALS.into_iter().find(|usual| headers.iter().any(|(name, _)| name == usual));
+        let header = configured.or_else(|| usual().filter(|_| said(&destination)))?;
+        let of_header = headers.iter().filter(|(name, _)| name == header);
         let values: Vec<&str> = of_header.map(|(_, value)| value.as_str()).collect();
         if values.is_empty() {
             return None;
@@ -66,7 +88,8 @@ mod tests {
         let tenant = tenant.parse().unwrap();
         let mut job =
             submission::read(json.as_bytes(), &Limits::new(1 << 20, Millis(0), "sluice", &Tenant::default())).unwrap();
-        sealing.derive_accounts(&settings(), &tenant, &mut job);
+        let said = |destination: &Destination| destination.as_str() == "said.example";
+        sealing.derive_accounts(&settings(), &said, &tenant, &mut job);
         job
     }
 
@@ -92,6 +115,15 @@ mod tests {
         assert_eq!(account(&Sealing::new(Seal::none(), []), "t", URL, "Bearer canary"), None);
         let without = r#"{"url": "https://a.example/", "headers": {"x-a": "1"}}"#;
         assert_eq!(derived(&sealing(1), "t", without).branches[0].account, None);
+    }
+
+    #[test]
+    fn a_destination_that_says_so_has_accounts_by_the_usual_headers() {
+        let bearer = account(&sealing(1), "t", "https://said.example/", "Bearer canary");
+        assert!(bearer.is_some() && bearer != account(&sealing(1), "t", URL, "Bearer canary"));
+        let of = |header| format!(r#"{{"url": "https://said.example/", "headers": {{"{header}": "x"}}}}"#);
+        let account = |header| derived(&sealing(1), "t", &of(header)).branches[0].account.is_some();
+        assert_eq!(["x-api-key", "cookie"].map(account), [true, false]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ const LATE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 /// How soon it is looked again whether the limits have been raised, where too much is in hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// So many more than may be in flight, so that when a call ends each queue of its gate has somebody who waits for a turn.
+const NEXT: u32 = 1;
+
 /// The gates that a queue draws from: a permit is taken from each. Clones count together.
 ///
 /// Each set counts for itself: an idle queue's open pull keeps nothing from another queue of the same gate.
@@ -116,7 +119,7 @@ impl GateSet {
                 let limits = gate.snapshot().limits;
                 let soon = gate.inner.context.settings.horizon().as_nanos() / u128::from(limits.interval.nanos()) + 1;
                 let soon = u32::try_from(soon).unwrap_or(u32::MAX).max(limits.burst);
-                limits.concurrency.saturating_sub(held).min(soon.saturating_sub(waiting))
+                limits.concurrency.saturating_add(NEXT).saturating_sub(held).min(soon.saturating_sub(waiting))
             });
             each.min().unwrap_or(u32::MAX).min(max)
         };

@@ -165,6 +165,12 @@ impl Gate {
         known.unwrap_or(now.after(if written { Duration::ZERO } else { RAMP })).to_millis()
     }
 
+    /// Whether anything is learned from its destination's answers.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        self.inner.learns
+    }
+
     /// Changes the limits for all workers by what an answer said; most answers say nothing new and cost no write.
     pub async fn learn(&self, heard: &Heard) {
         if heard.is_silent() || !self.inner.learns {

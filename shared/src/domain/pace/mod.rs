@@ -41,6 +41,8 @@ pub struct Pace {
     pub budgets: Vec<Budget>,
     /// How fast the destination wants to be called, said outright.
     pub pacing: Option<Pacing>,
+    /// Whether its limits are those of the account whose credential was sent, said outright.
+    pub by_account: Option<bool>,
 }
 
 /// What a limit counts.

@@ -171,3 +171,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whether_limits_are_by_account_is_what_aqueduct_says_first() {
+    let said = |headers: &[(&str, &str)]| read(headers).by_account;
+    assert_eq!(said(&[("x-ezthrottle-account-queue", "Enabled")]), Some(true));
+    assert_eq!(
+        said(&[("x-ezthrottle-account-queue", "enabled"), ("x-aqueduct-account-queue", "disabled")]),
+        Some(false)
+    );
+    assert_eq!(said(&[("x-aqueduct-account-queue", "yes")]), None);
+    assert_eq!(said(&[]), None);
+}
