@@ -91,6 +91,11 @@ impl Desk {
         }
     }
 
+    /// Whose turn a request takes: that of its tenant; of one that names none rightly, the default's.
+    pub(super) fn whose(&self, operation: Operation, subject: &str) -> Tenant {
+        self.tenant_of(operation, subject).unwrap_or_default()
+    }
+
     /// Whose request it is by its subject.
     fn tenant_of(&self, operation: Operation, subject: &str) -> Result<Tenant, RequestError> {
         let without = self.nats().topology().api(operation.as_str(), None);
