@@ -100,7 +100,7 @@ impl Seats {
             pace.waiting += u32::from(may);
             may
         };
-        let _waiting = self.with(tenant, may_wait).then_some(Waiting(self, tenant))?;
+        let _waiting = self.with(tenant, may_wait).then(|| Waiting(self, tenant))?;
         tokio::select! {
             place = self.places.take_weighing(tenant, weight) => Some(place),
             () = stopping.cancelled() => None,
