@@ -27,14 +27,17 @@ impl Shares {
         Self { most: most.max(1), held: 0, each: HashMap::new() }
     }
 
-    /// Whether a tenant may take something now.
+    /// Whether a tenant may take so much now.
     #[must_use]
-    pub fn may_take(&self, tenant: &Tenant) -> bool {
-        let free = self.most.saturating_sub(self.held);
-        self.held_by(tenant) < free.saturating_mul(TIMES_WHAT_IS_FREE)
+    pub fn may_take(&self, tenant: &Tenant, weight: usize) -> bool {
+        let (free, held) = (self.most.saturating_sub(self.held), self.held_by(tenant));
+        match held {
+            0 => free > 0,
+            _ => weight < free && held < free.saturating_mul(TIMES_WHAT_IS_FREE),
+        }
     }
 
-    /// Takes so much for a tenant. What weighs more than one can be more than what is free: it is held all the same.
+    /// Takes so much for a tenant. Whoever holds nothing may take more than what is free.
     pub fn take(&mut self, tenant: &Tenant, weight: usize) {
         self.held += weight;
         *self.each.entry(tenant.clone()).or_default() += weight;
@@ -73,7 +76,7 @@ mod tests {
     /// Takes as much as it may; how much that is.
     fn fill(shares: &mut Shares, tenant: &Tenant) -> usize {
         let before = shares.held_by(tenant);
-        while shares.may_take(tenant) {
+        while shares.may_take(tenant, 1) {
             shares.take(tenant, 1);
         }
         shares.held_by(tenant) - before
@@ -87,8 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn a_small_thing_is_used_to_its_end() {
-        for (most, alone) in [(0, 1), (1, 1), (2, 2), (7, 7), (8, 7)] {
+    fn of_a_small_thing_one_is_left() {
+        for (most, alone) in [(0, 1), (1, 1), (2, 1), (4, 3), (8, 7), (16, 14)] {
             assert_eq!(fill(&mut Shares::of(most), &tenant(1)), alone, "of {most}");
         }
     }
@@ -111,10 +114,10 @@ mod tests {
     #[test]
     fn what_is_heavy_counts_as_such_and_leaves_room_for_others_still() {
         let (mut shares, a, b) = (Shares::of(192), tenant(1), tenant(2));
-        while shares.may_take(&a) {
+        while shares.may_take(&a, 12) {
             shares.take(&a, 12);
         }
-        assert!(shares.held_by(&a) <= 180 && shares.may_take(&b), "{shares:?}");
+        assert!(shares.held_by(&a) <= 180 && shares.may_take(&b, 1), "{shares:?}");
     }
 
     proptest! {
@@ -126,7 +129,7 @@ mod tests {
             for (number, takes) in steps {
                 let tenant = tenant(number);
                 if takes {
-                    if shares.may_take(&tenant) {
+                    if shares.may_take(&tenant, 1) {
                         shares.take(&tenant, 1);
                     }
                 } else if shares.held_by(&tenant) > 0 {
@@ -134,7 +137,7 @@ mod tests {
                 }
                 prop_assert!(shares.held <= 512);
                 prop_assert_eq!(shares.each.values().sum::<usize>(), shares.held);
-                prop_assert!(shares.may_take(&self::tenant(9)));
+                prop_assert!(shares.may_take(&self::tenant(9), 1));
             }
         }
     }
