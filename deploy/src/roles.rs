@@ -110,7 +110,7 @@ impl Ground {
         let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);
         let caps = Caps::new(self.nats.max_payload(), response);
         let effects = Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl);
-        effects.counted_by(&self.metrics).sealed_by(self.sealing.clone())
+        effects.counted_by(&self.metrics).sealed_by(self.sealing.clone()).within((&self.config.quotas).into())
     }
 }
 

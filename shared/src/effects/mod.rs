@@ -6,6 +6,7 @@ mod caps;
 mod carrier;
 mod handle;
 mod held;
+mod open;
 mod perform;
 mod post_anew;
 mod redrive;
@@ -14,6 +15,7 @@ mod submit;
 mod swap;
 mod tell;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use cancel::{CancelError, Cancelled};
@@ -26,6 +28,7 @@ pub use redrive::NotRedriven;
 pub use retry::RetryError;
 pub use submit::{Receipt, Submission, SubmitError};
 
+use crate::domain::access::TenantQuotas;
 use crate::nats::Nats;
 use crate::nats::records::Records;
 use crate::queues::Queues;
@@ -42,6 +45,7 @@ pub struct Effects {
     settled_ttl: Duration,
     metrics: Metrics,
     sealing: Sealing,
+    quotas: Arc<TenantQuotas>,
 }
 
 impl Effects {
@@ -50,13 +54,34 @@ impl Effects {
     pub fn new(nats: &Nats, queues: &Queues, caps: Caps, settled_ttl: Duration) -> Self {
         let (queues, metrics) = (queues.clone(), Metrics::new());
         let sealing = Sealing::default();
-        Self { nats: nats.clone(), records: nats.records(), queues, caps, settled_ttl, metrics, sealing }
+        Self {
+            nats: nats.clone(),
+            records: nats.records(),
+            queues,
+            caps,
+            settled_ttl,
+            metrics,
+            sealing,
+            quotas: Arc::default(),
+        }
     }
 
     /// The same, with secrets sealed by this before they enter the broker.
     #[must_use]
     pub fn sealed_by(self, sealing: Sealing) -> Self {
         Self { sealing, ..self }
+    }
+
+    /// The same, with follow-ups counted among the open jobs of tenants that may have only so many.
+    #[must_use]
+    pub fn within(self, quotas: TenantQuotas) -> Self {
+        Self { quotas: Arc::new(quotas), ..self }
+    }
+
+    /// How much tenants may submit.
+    #[must_use]
+    pub fn quotas(&self) -> &TenantQuotas {
+        &self.quotas
     }
 
     /// What seals and opens the secrets of callers.

@@ -9,5 +9,6 @@ mod gates;
 mod hands;
 mod mixed;
 mod nats;
+mod quotas;
 mod rig;
 mod webhooks;

@@ -74,7 +74,7 @@ pub(crate) async fn submit_all(client: &Client, jobs: impl IntoIterator<Item = V
 }
 
 /// A client with a key of a tenant, once it is taken.
-async fn key(scene: &Scene, tenant: &str, quotas: Quotas) -> Client {
+pub(crate) async fn key(scene: &Scene, tenant: &str, quotas: Quotas) -> Client {
     let keys = Keys::new(&scene.system.broker.connect().await);
     let scopes = [Scope::Submit, Scope::Read, Scope::Operate].into_iter().collect();
     let tenant = Some(tenant.parse().unwrap());
