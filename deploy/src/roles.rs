@@ -12,6 +12,7 @@ use anyhow::anyhow;
 use sluice_gateway::jobs::{Free, Room};
 use sluice_shared::config::Config;
 use sluice_shared::effects::{Caps, Effects};
+use sluice_shared::gate_settings::GateSettings;
 use sluice_shared::nats::{ConnectError, ConnectOptions, Nats};
 use sluice_shared::queues::Queues;
 use sluice_shared::seal::Sealing;
@@ -110,7 +111,9 @@ impl Ground {
         let response = usize::try_from(self.config.worker.response_limit.0).unwrap_or(usize::MAX);
         let caps = Caps::new(self.nats.max_payload(), response);
         let effects = Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl);
-        effects.counted_by(&self.metrics).sealed_by(self.sealing.clone()).within((&self.config.quotas).into())
+        let gates = GateSettings::from(self.config.gate.clone());
+        let effects = effects.counted_by(&self.metrics).sealed_by(self.sealing.clone()).gated_by(gates);
+        effects.within((&self.config.quotas).into())
     }
 }
 

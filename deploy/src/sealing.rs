@@ -34,6 +34,18 @@ pub(crate) fn configured(secrets: &config::Secrets) -> Result<Sealing, Failure> 
     Ok(Sealing::new(seal, secrets.seal_headers.iter().cloned()))
 }
 
+/// Refuses accounts that are told by credentials where there is no key to name them by.
+pub(crate) fn has_a_key_for_accounts(gate: &config::Gate, sealing: &Sealing) -> Result<(), Failure> {
+    let derived = gate.destinations.iter().find(|(_, one)| one.account_from.is_some());
+    match (derived, sealing.seal().key()) {
+        (Some((name, _)), None) => Err(Failure::Usage(anyhow!(
+            "gate.destinations.\"{name}\".account_from needs secrets.key, which accounts are named by so that their names tell \
+             nothing of credentials: set that, the same for all roles (openssl rand -base64 32)"
+        ))),
+        (_, _) => Ok(()),
+    }
+}
+
 /// The same, with a key of its own in this directory where none is configured. It is made once.
 pub(crate) fn configured_or_own(secrets: &config::Secrets, data: &Path) -> Result<Sealing, Failure> {
     if secrets.key.is_some() || secrets.key_file.is_some() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::{self, Preset};
 use crate::domain::gate::{Interval, Limits};
-use crate::domain::id::Destination;
+use crate::domain::id::{Destination, GateName};
 
 /// What the configuration says about gates.
 #[derive(Clone, Debug)]
@@ -48,6 +48,45 @@ impl GateSettings {
             concurrency: concurrency.unwrap_or(self.config.concurrency).max(1),
             ceiling,
         }
+    }
+
+    /// The limits of all accounts of a destination together, where it has such.
+    #[must_use]
+    pub fn shared(&self, destination: &Destination) -> Option<Limits> {
+        let own = self.own(destination)?;
+        Some(Limits {
+            interval: Interval::of_rate(own.shared_rate?).unwrap_or(Interval::SLOWEST),
+            burst: own.shared_burst.unwrap_or(self.config.burst).max(1),
+            concurrency: own.shared_concurrency.unwrap_or(self.config.concurrency).max(1),
+            ceiling: true,
+        })
+    }
+
+    /// The limits of one of a destination's gates.
+    #[must_use]
+    pub fn limits_of(&self, gate: &GateName, destination: &Destination) -> Limits {
+        let shared = self.shared(destination).filter(|_| *gate == GateName::shared(destination));
+        shared.unwrap_or_else(|| self.limits(destination))
+    }
+
+    /// All gates that a queue draws from: its own first, which is that of its account, then the one that is shared by all
+    /// accounts of its destination, where that has limits.
+    #[must_use]
+    pub fn gates_of(&self, own: &[GateName], destination: &Destination) -> Vec<GateName> {
+        let shared = self.shared(destination).map(|_| GateName::shared(destination));
+        own.iter().cloned().chain(shared).collect()
+    }
+
+    /// Whether there is a destination whose accounts are told by a header.
+    #[must_use]
+    pub fn derives_accounts(&self) -> bool {
+        self.config.destinations.values().any(|one| one.account_from.is_some())
+    }
+
+    /// The header that tells a destination's accounts apart where a job does not name one, in lower case.
+    #[must_use]
+    pub fn account_from(&self, destination: &Destination) -> Option<&str> {
+        self.own(destination)?.account_from.as_deref()
     }
 
     /// Whether limits are learned from a destination's answers.
@@ -134,6 +173,19 @@ mod tests {
             settings.circuit_failures(&Destination::of(&format!("https://{host}/").parse().unwrap()).unwrap())
         };
         assert_eq!((failures("a.example"), failures("b.example")), (None, Some(7)));
+    }
+
+    #[test]
+    fn what_all_accounts_share_is_a_gate_of_its_own_above_theirs() {
+        let toml = "[gate.destinations.\"a.example\"]\nrate = 9.0\nshared_rate = 20.0\nshared_concurrency = 3";
+        let settings = GateSettings::from(Config::from_toml(toml).unwrap().gate);
+        let to = |host: &str| Destination::of(&format!("https://{host}/").parse().unwrap()).unwrap();
+        let (a, b) = (to("a.example"), to("b.example"));
+        let own = |to| vec![GateName::of(to, Some("acme"))];
+        assert_eq!(settings.gates_of(&own(&a), &a), [own(&a), vec![GateName::shared(&a)]].concat());
+        assert_eq!(settings.gates_of(&own(&b), &b), own(&b));
+        assert_eq!(settings.limits_of(&own(&a)[0], &a), of(9.0, true));
+        assert_eq!(settings.limits_of(&GateName::shared(&a), &a), Limits { concurrency: 3, ..of(20.0, true) });
     }
 
     #[test]

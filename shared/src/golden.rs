@@ -20,7 +20,8 @@ use crate::domain::gate;
 use crate::domain::gate::{Announced, Backoff, Circuit, Closing, GateState, Interval, Learned, Lease, Nanos};
 use crate::domain::id::{BranchId, Destination, GateName, Incarnation, KeyId, QueueName, Tenant, Token};
 use crate::domain::job::{
-    Body, Contender, ExecutionMode, Job, JsonText, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
+    Body, Contender, ExecutionMode, Job, JsonText, Placement, Priority, RegionPolicy, Request, RetryPolicy, Trigger,
+    Webhook,
 };
 use crate::domain::named_secret::SecretValue;
 use crate::domain::outcome::{Answer, Content, ErrorKind, Outcome, Reason, Response, Status};
@@ -75,6 +76,7 @@ fn contender(parent: Option<BranchId>, trigger: Option<Trigger>, body: Body) -> 
         },
         timeout: Some(Duration::from_millis(1_500)),
         account: Some("acme".into()),
+        priority: Priority::Normal,
     }
 }
 
@@ -253,6 +255,7 @@ fn golden_queues_and_gates() {
             closing_since: Some(Millis(9)),
             paused_since: None,
             place: Place::default(),
+            priority: Priority::Normal,
         },
     );
     let learned = Learned {
@@ -326,8 +329,28 @@ fn golden_regions() {
         closing_since: None,
         paused_since: None,
         place: place(),
+        priority: Priority::Normal,
     };
     keeps_its_form("queue_placed", &entry);
+}
+
+#[test]
+fn golden_priorities() {
+    keeps_its_form("contender_high", &Contender { priority: Priority::High, ..contender(None, None, Body::Empty) });
+    let entry = QueueEntry {
+        tenant: Tenant::default(),
+        destination: destination(),
+        account: None,
+        shard: 3,
+        gates: Vec::new(),
+        max_ack_pending: 4096,
+        keep_until: Millis(8),
+        closing_since: None,
+        paused_since: None,
+        place: Place::default(),
+        priority: Priority::Low,
+    };
+    keeps_its_form("queue_low", &entry);
 }
 
 #[test]
@@ -350,6 +373,7 @@ fn golden_what_operators_set() {
         closing_since: None,
         paused_since: Some(Millis(10)),
         place: Place::default(),
+        priority: Priority::Normal,
     };
     keeps_its_form("queue_paused", &queue);
     let (interval, set_at) = (Interval::of_rate(2.0), Nanos(15));

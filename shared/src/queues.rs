@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::clock::Millis;
 use crate::domain::id::{Destination, GateName, QueueName, Tenant};
+use crate::domain::job::Priority;
 use crate::domain::record::{Branch, Record};
 use crate::domain::region::Place;
 use crate::nats::Nats;
@@ -50,6 +51,9 @@ pub struct QueueEntry {
     /// Which workers pull it.
     #[serde(default, skip_serializing_if = "Place::is_anywhere")]
     pub place: Place,
+    /// Which of those that draw from the same gates go before it.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 /// What a queue stands for: all that its entry is made from.
@@ -63,6 +67,8 @@ pub struct QueueSpec {
     pub account: Option<String>,
     /// Which workers pull it.
     pub place: Place,
+    /// How far to the front it goes.
+    pub priority: Priority,
     /// Its shard, where a record has stored one already.
     pub shard: Option<u16>,
 }
@@ -77,6 +83,7 @@ impl QueueSpec {
             destination: Destination::of(&url)?,
             account: branch.contender.account.clone(),
             place: branch.placed.place.clone(),
+            priority: branch.contender.priority,
             shard: Some(branch.shard),
         })
     }
@@ -84,7 +91,7 @@ impl QueueSpec {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> QueueName {
-        QueueName::placed(&self.tenant, &self.destination, self.account.as_deref(), &self.place)
+        QueueName::placed(&self.tenant, &self.destination, self.account.as_deref(), &self.place, self.priority)
     }
 }
 
@@ -221,6 +228,7 @@ impl Queues {
             closing_since: None,
             paused_since: None,
             place: spec.place.clone(),
+            priority: spec.priority,
         }
     }
 }

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::demand::When;
 use sluice_shared::domain::id::{BranchId, Destination, JobId, QueueName, Tenant, Token};
+use sluice_shared::domain::job::Priority;
 use sluice_shared::domain::outcome::{Content, ErrorKind, Status};
 use sluice_shared::domain::record::BranchState;
 use sluice_shared::domain::region::Place;
@@ -181,7 +182,14 @@ async fn a_paused_queue_stays_paused_and_is_not_removed_though_it_is_empty_and_e
     let rig = Rig::start().await;
     let spec = |host: &str| {
         let destination = Destination::of(&format!("http://{host}/").parse().unwrap()).unwrap();
-        QueueSpec { tenant: Tenant::default(), destination, account: None, place: Place::default(), shard: None }
+        QueueSpec {
+            tenant: Tenant::default(),
+            destination,
+            account: None,
+            place: Place::default(),
+            priority: Priority::Normal,
+            shard: None,
+        }
     };
     let (paused, other, queues) = (spec("a.example"), spec("b.example"), rig.effects.queues());
     for spec in [&paused, &other] {

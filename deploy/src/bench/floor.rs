@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::id::{Destination, GateName, JobId, QueueName, Tenant};
+use sluice_shared::domain::job::Priority;
 use sluice_shared::domain::region::Place;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::{Bucket, Written};
@@ -169,6 +170,7 @@ impl Way {
                 closing_since: None,
                 paused_since: None,
                 place: Place::default(),
+                priority: Priority::Normal,
             };
             topology.create_queue_consumer(&nats, &name, &entry, ack_wait).await?;
             queues.push((name, entry.shard));

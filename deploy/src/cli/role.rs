@@ -26,6 +26,7 @@ async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Resu
     let config = configuration::load(args.config.as_deref())?;
     start_log(&config)?;
     let sealing = sealing::configured(&config.secrets)?;
+    sealing::has_a_key_for_accounts(&config.gate, &sealing)?;
     let shutdown = stop::on_signal().context("signals cannot be listened to")?;
     let listen = address.unwrap_or_else(|| configuration::listen_address(&config, role));
     if role == Role::Gateway {

@@ -56,6 +56,7 @@ async fn roles_on(
         Some(data) => sealing::configured_or_own(&config.secrets, data)?,
         None => sealing::configured(&config.secrets)?,
     };
+    sealing::has_a_key_for_accounts(&config.gate, &sealing)?;
     let connecting = Ground::connect(options, config, shutdown.clone());
     let Some(ground) = unless_stopped(shutdown, Box::pin(connecting)).await else { return Ok(()) };
     let listening = Listening::of(broker, data, &http, &metrics).context("a listener has no address")?;

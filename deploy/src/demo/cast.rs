@@ -64,14 +64,7 @@ impl Cast {
         for grace in [&mut config.worker.grace, &mut config.delivery.grace, &mut config.gateway.grace] {
             *grace = GRACE;
         }
-        let limit = DestinationGate {
-            rate: Some(f64::from(ALLOWED)),
-            burst: Some(1),
-            concurrency: None,
-            ceiling: None,
-            learn: None,
-            circuit_failures: None,
-        };
+        let limit = DestinationGate { rate: Some(f64::from(ALLOWED)), burst: Some(1), ..DestinationGate::default() };
         config.gate.destinations.insert(self.limited.address().to_string(), limit);
         config
     }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::delivery::WebhookState;
 use sluice_shared::domain::id::{BranchId, Destination, JobId, Region, Token};
-use sluice_shared::domain::job::Webhook;
+use sluice_shared::domain::job::{Priority, Webhook};
 use sluice_shared::domain::outcome::{self, Answer, Content};
 use sluice_shared::domain::payload::{self, ErrorBody, OutcomeBody};
 use sluice_shared::domain::quorum::Standing;
@@ -74,6 +74,9 @@ pub struct BranchBody {
     /// The account there, where it has a queue of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Whether it goes before others or after them; absent where it is normal.
+    #[serde(skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// The regions that it is to run in, the preferred first, where the job names any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<Region>,
@@ -213,6 +216,7 @@ impl BranchBody {
             parent: branch.contender.parent,
             destination: url.as_ref().and_then(Destination::of).map(|to| to.to_string()).unwrap_or_default(),
             account: branch.contender.account.clone(),
+            priority: branch.contender.priority,
             regions: branch.placed.place.regions.clone(),
             status,
             attempts: branch.answers,

@@ -7,7 +7,7 @@
 
 use futures_util::future::join;
 use sluice_shared::domain::gate::{GateState, Nanos, in_flight};
-use sluice_shared::domain::id::{BranchId, JobId, Token};
+use sluice_shared::domain::id::{BranchId, GateName, JobId, Token};
 use sluice_shared::domain::record::{Branch, Record};
 use sluice_shared::effects::Effects;
 use sluice_shared::nats::backlog::Backlog;
@@ -40,7 +40,7 @@ impl Jobs {
         record: &Record,
         number: BranchId,
         branch: &Branch,
-        gates: &[GateState],
+        gates: &[(GateName, GateState)],
         now: Nanos,
     ) -> Option<u64> {
         let nats = self.effects().nats();
@@ -52,7 +52,7 @@ impl Jobs {
         let (newest, backlog) = (newest??, backlog?);
         let Ok((Stage::Work, _)) = JobSubject::parse(nats.prefix(), &newest.subject) else { return None };
         let ahead = within(self.ahead(branch, backlog, newest.sequence)).await??;
-        let on_the_wire = gates.iter().map(|gate| u64::from(in_flight(gate, now))).max().unwrap_or(0);
+        let on_the_wire = gates.iter().map(|(_, gate)| u64::from(in_flight(gate, now))).min().unwrap_or(0);
         Some(ahead - on_the_wire.min(backlog.in_hand).min(ahead) + 1)
     }
 

@@ -114,11 +114,12 @@ impl Jobs {
         }
         let (newest, gates) =
             join(self.newest_event(job, record, About::Branch(number)), self.gate_states(branch)).await;
-        let known = Known { newest: newest.map(|event| event.what), gates, waiting: None };
+        let states = gates.iter().map(|(_, state)| state.clone()).collect();
+        let known = Known { newest: newest.map(|event| event.what), gates: states, waiting: None };
         if Status::of_attempt(attempt, due_at, &known, clock::now()) == Status::Running {
             return known;
         }
-        let waiting = self.waiting(job, record, number, branch, &known.gates).await;
+        let waiting = self.waiting(job, record, number, branch, &gates).await;
         Known { waiting: Some(waiting), ..known }
     }
 
@@ -129,14 +130,16 @@ impl Jobs {
         record: &Record,
         number: BranchId,
         branch: &Branch,
-        gates: &[GateState],
+        gates: &[(GateName, GateState)],
     ) -> Waiting {
         let position = self.position(job, record, number, branch, gates, clock::nanos()).await;
         let entry = self.effects().queues().get(&branch.queue);
         let paused = entry.is_some_and(|entry| entry.value.paused_since.is_some());
         let deserted = branch.placed.place.is_deserted(&self.effects().queues().regions().live());
-        let before =
-            |state: &GateState| Before { configured: self.gates().limits(&state.destination), state: state.clone() };
+        let before = |(name, state): &(GateName, GateState)| {
+            let configured = self.gates().limits_of(name, &state.destination);
+            Before { configured, state: state.clone() }
+        };
         let mut gates: Vec<Before> = gates.iter().map(before).collect();
         if let (true, Some(to)) = (gates.is_empty(), destination(branch)) {
             // Nothing has gone through it yet.
@@ -154,21 +157,23 @@ impl Jobs {
         serde_json::from_slice(&held.payload).ok()
     }
 
-    async fn gate_states(&self, branch: &Branch) -> Vec<GateState> {
+    async fn gate_states(&self, branch: &Branch) -> Vec<(GateName, GateState)> {
         let nats = self.effects().nats();
         let bucket = nats.bucket::<GateState>(&nats.topology().gates_bucket());
         let names = self.gate_names(branch);
         let states = join_all(names.iter().map(|name| within(bucket.get(name.as_str())))).await;
-        states.into_iter().flatten().flatten().map(|entry| entry.value).collect()
+        let known = names.into_iter().zip(states);
+        known.filter_map(|(name, state)| Some((name, state??.value))).collect()
     }
 
-    /// As the queue's entry says; where there is none, the gate that a new entry would name.
+    /// As the queue's entry says; where there is none, the gate that a new entry would name. With the one that is shared.
     fn gate_names(&self, branch: &Branch) -> Vec<GateName> {
-        if let Some(entry) = self.effects().queues().get(&branch.queue) {
-            return entry.value.gates;
-        }
-        let name = |to: Destination| GateName::of(&to, branch.contender.account.as_deref());
-        destination(branch).map(name).into_iter().collect()
+        let Some(to) = destination(branch) else { return Vec::new() };
+        let own = match self.effects().queues().get(&branch.queue) {
+            Some(entry) => entry.value.gates,
+            None => vec![GateName::of(&to, branch.contender.account.as_deref())],
+        };
+        self.gates().gates_of(&own, &to)
     }
 }
 

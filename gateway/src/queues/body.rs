@@ -4,6 +4,7 @@ use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::gate::{self, GateState, Limits, Nanos, Source, effective, in_flight, sources};
 use sluice_shared::domain::id::{GateName, QueueName, Region};
+use sluice_shared::domain::job::Priority;
 use sluice_shared::queues::QueueEntry;
 
 /// A page of queues.
@@ -28,6 +29,8 @@ pub struct QueueBody {
     /// The account there, where it has a queue of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Whether it goes before others or after them.
+    pub priority: Priority,
     /// The regions whose workers pull it, the preferred first; absent where all do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<Region>,
@@ -75,6 +78,9 @@ pub struct Depth {
 pub struct GateBody {
     /// Its name.
     pub gate: String,
+    /// That it is the one which all accounts of the destination share; absent where it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// Calls a second.
     pub rate: Limit<f64>,
     /// Calls that may go at once after a pause.
@@ -198,6 +204,7 @@ impl QueueBody {
             tenant: entry.tenant.to_string(),
             destination: entry.destination.to_string(),
             account: entry.account.clone(),
+            priority: entry.priority,
             regions: entry.place.regions.clone(),
             region_policy: (!entry.place.is_anywhere()).then_some(entry.place.policy.as_str()),
             state: QueueState::of(entry),
@@ -214,6 +221,7 @@ impl GateBody {
         let closed = state.closed(now);
         Self {
             gate: name.to_string(),
+            shared: *name == GateName::shared(&state.destination),
             rate: Limit { value: limits.interval.per_second(), source: sources.rate },
             burst: Limit { value: limits.burst, source: sources.burst },
             concurrency: Limit { value: limits.concurrency, source: sources.concurrency },

@@ -99,7 +99,8 @@ impl Queues {
 
     /// With what can be read in a moment.
     async fn show(&self, name: &QueueName, entry: &QueueEntry) -> QueueBody {
-        let gates = join_all(entry.gates.iter().map(|gate| timeout(MOMENT, self.gate(gate, entry))));
+        let gates = self.jobs.gates().gates_of(&entry.gates, &entry.destination);
+        let gates = join_all(gates.iter().map(|gate| timeout(MOMENT, self.gate(gate, entry))));
         let (depth, gates) = join(timeout(MOMENT, self.depth(name, entry)), gates).await;
         let gates = gates.into_iter().filter_map(|read| read.ok()?.ok()).collect();
         QueueBody::new(name, entry, depth.ok().and_then(Result::ok), gates)
@@ -123,7 +124,7 @@ impl Queues {
     async fn gate(&self, name: &GateName, entry: &QueueEntry) -> Result<GateBody, BucketError> {
         let state = self.gates().get(name.as_str()).await?.map(|there| there.value);
         let state = state.unwrap_or_else(|| fresh(name, entry));
-        let shown = GateBody::new(name, self.jobs.gates().limits(&entry.destination), &state, clock::nanos());
+        let shown = GateBody::new(name, self.jobs.gates().limits_of(name, &entry.destination), &state, clock::nanos());
         Ok(if self.of.is_some() { shown.without_others() } else { shown })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Delivery, Gate, Gateway, Log, Nats, Records, Retry, Secrets, Targets, Topology, Worker};
+use super::{Delivery, DestinationGate, Gate, Gateway, Log, Nats, Records, Retry, Secrets, Targets, Topology, Worker};
 use crate::domain::id::Tenant;
 use crate::domain::named_secret::{NAME_RULE, Name, SecretValue};
 use crate::seal::SealKey;
@@ -106,7 +106,24 @@ pub(super) fn gate(gate: &Gate, faults: &mut Faults) {
         faults.unless(one.rate.is_none_or(rate), &format!("{key}.rate"), RATE);
         faults.unless(one.burst != Some(0), &format!("{key}.burst"), "must be at least 1");
         faults.unless(one.concurrency != Some(0), &format!("{key}.concurrency"), "must be at least 1");
+        accounts(one, &key, faults);
     }
+}
+
+/// What a destination's accounts share, and what tells them apart.
+fn accounts(one: &DestinationGate, key: &str, faults: &mut Faults) {
+    faults.unless(one.shared_rate.is_none_or(rate), &format!("{key}.shared_rate"), RATE);
+    for (name, limit) in [("shared_burst", one.shared_burst), ("shared_concurrency", one.shared_concurrency)] {
+        faults.unless(limit != Some(0), &format!("{key}.{name}"), "must be at least 1");
+        let rule = "is about all accounts together, as shared_rate is: set that too";
+        faults.unless(limit.is_none() || one.shared_rate.is_some(), &format!("{key}.{name}"), rule);
+    }
+    let name = |header: &String| {
+        let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        !header.is_empty() && header.bytes().all(token)
+    };
+    let rule = "must be the name of a header, in lower case";
+    faults.unless(one.account_from.as_ref().is_none_or(name), &format!("{key}.account_from"), rule);
 }
 
 fn rate(rate: f64) -> bool {

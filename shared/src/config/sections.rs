@@ -221,7 +221,7 @@ pub struct Gate {
 }
 
 /// The limits of one destination; what is absent is as documented for a well-known API, else as for all others.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DestinationGate {
     /// Requests a second.
@@ -236,6 +236,14 @@ pub struct DestinationGate {
     pub learn: Option<bool>,
     /// Failures in a row that open its circuit; 0: none does.
     pub circuit_failures: Option<u32>,
+    /// Requests a second of all its accounts together.
+    pub shared_rate: Option<f64>,
+    /// How many of all accounts may go at once after a pause.
+    pub shared_burst: Option<u32>,
+    /// Calls in flight of all accounts together, over all workers.
+    pub shared_concurrency: Option<u32>,
+    /// The header whose value tells its accounts apart where a job does not name one, in lower case.
+    pub account_from: Option<String>,
 }
 
 /// How long records are kept.

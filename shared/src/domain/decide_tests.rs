@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::id::{Destination, QueueName, Tenant};
 use crate::domain::job::Body;
-use crate::domain::job::{Contender, Placement, RegionPolicy, Request, RetryPolicy, Webhook};
+use crate::domain::job::{Contender, Placement, Priority, RegionPolicy, Request, RetryPolicy, Webhook};
 use crate::domain::outcome::{Content, Response};
 use crate::domain::record::Fingerprint;
 use crate::domain::region::Place;
@@ -24,7 +24,15 @@ pub(super) fn branch(parent: Option<u16>, trigger: Option<Trigger>, state: Branc
         sealed: None,
     };
     let parent = parent.map(BranchId);
-    let contender = Contender { request, parent, trigger, retry: RetryPolicy::default(), timeout: None, account: None };
+    let contender = Contender {
+        request,
+        parent,
+        trigger,
+        retry: RetryPolicy::default(),
+        timeout: None,
+        account: None,
+        priority: Priority::Normal,
+    };
     let queue = QueueName::of(&Tenant::default(), &Destination::of(&url).unwrap(), None);
     let started_at = matches!(state, BranchState::Live { .. }).then_some(NOW.before(Duration::from_secs(1)));
     Branch { contender, queue, shard: 3, state, started_at, answers: 0, last: None, placed: Placed::default() }
@@ -34,7 +42,7 @@ pub(super) fn branch(parent: Option<u16>, trigger: Option<Trigger>, state: Branc
 pub(super) fn elsewhere() -> Elsewhere {
     let place = Place { regions: vec!["us".parse().unwrap()], policy: RegionPolicy::Fallback };
     let url = url::Url::parse("https://api.example.com/x").unwrap();
-    let queue = QueueName::placed(&Tenant::default(), &Destination::of(&url).unwrap(), None, &place);
+    let queue = QueueName::placed(&Tenant::default(), &Destination::of(&url).unwrap(), None, &place, Priority::Normal);
     Elsewhere { place, queue, shard: 5 }
 }
 

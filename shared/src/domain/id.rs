@@ -9,6 +9,7 @@ use data_encoding::BASE32_DNSSEC as BASE32; // lower case, no padding
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::job::Priority;
 use super::region::Place;
 
 /// What is wrong with a name that came from outside.
@@ -161,17 +162,28 @@ impl Incarnation {
 }
 
 impl QueueName {
-    /// The queue of a tenant's branches at a destination, at an account there if there is one, that any worker may take.
+    /// The queue of a tenant's branches at a destination, at an account there if there is one, of normal priority and that any
+    /// worker may take.
     #[must_use]
     pub fn of(tenant: &Tenant, destination: &Destination, account: Option<&str>) -> Self {
-        Self::placed(tenant, destination, account, &Place::default())
+        Self::placed(tenant, destination, account, &Place::default(), Priority::Normal)
     }
 
-    /// The same of those that are to run in a place.
+    /// The same of those that are to run in a place, or go before others or after them.
     #[must_use]
-    pub fn placed(tenant: &Tenant, destination: &Destination, account: Option<&str>, place: &Place) -> Self {
+    pub fn placed(
+        tenant: &Tenant,
+        destination: &Destination,
+        account: Option<&str>,
+        place: &Place,
+        priority: Priority,
+    ) -> Self {
         let account = [account.map_or("0", |_| "1"), account.unwrap_or_default()];
         let mut parts = vec!["queue", tenant.as_str(), destination.as_str(), account[0], account[1]];
+        if !priority.is_normal() {
+            parts.extend(["priority", priority.as_str()]);
+        }
+        // What comes first tells them apart: no policy is called like that.
         if !place.is_anywhere() {
             parts.push(place.policy.as_str());
             parts.extend(place.regions.iter().map(Region::as_str));
@@ -193,6 +205,12 @@ impl GateName {
     pub fn of(destination: &Destination, account: Option<&str>) -> Self {
         let hash = digest(&["gate", destination.as_str(), account.map_or("0", |_| "1"), account.unwrap_or_default()]);
         Self(readable(destination.as_str(), &hash).into())
+    }
+
+    /// The gate above those, that all accounts of a destination draw from too.
+    #[must_use]
+    pub fn shared(destination: &Destination) -> Self {
+        Self(readable(destination.as_str(), &digest(&["shared gate", destination.as_str()])).into())
     }
 }
 
@@ -382,11 +400,18 @@ mod tests {
             regions: regions.iter().map(|region| region.parse().unwrap()).collect(),
             policy,
         };
-        let placed = |place| QueueName::placed(&tenant, &long, None, &place);
+        let placed = |place| QueueName::placed(&tenant, &long, None, &place, Priority::Normal);
         let strict = placed(place(&["eu", "us"], RegionPolicy::Strict));
         assert_ne!(strict, placed(place(&["us", "eu"], RegionPolicy::Strict)));
         assert_ne!(strict, placed(place(&["eu", "us"], RegionPolicy::Fallback)));
         assert_eq!(queue, placed(place(&[], RegionPolicy::Strict)));
+        let of = |place: &Place, priority| QueueName::placed(&tenant, &long, None, place, priority);
+        let eu = place(&["eu"], RegionPolicy::Strict);
+        let all = [Priority::High, Priority::Normal, Priority::Low]
+            .into_iter()
+            .flat_map(|priority| [of(&Place::default(), priority), of(&eu, priority)])
+            .collect::<std::collections::BTreeSet<_>>();
+        assert_eq!((all.len(), all.contains(&queue)), (6, true));
     }
 
     #[test]

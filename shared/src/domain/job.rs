@@ -57,6 +57,9 @@ pub struct Contender {
     pub timeout: Option<Duration>,
     /// An account at the destination with a queue of its own.
     pub account: Option<String>,
+    /// How far to the front it goes among its tenant's for the same destination and account.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 /// An HTTP request. Its headers and body are the caller's secrets: they are never shown by `Debug`.
@@ -165,6 +168,37 @@ pub struct Webhook {
     pub regions: Vec<String>,
     /// Whether it counts towards the quorum.
     pub has_quorum_vote: bool,
+}
+
+/// Which of a tenant's jobs for a destination go before others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// Where nothing is said.
+    #[default]
+    Normal,
+    /// After all others, but not never.
+    Low,
+}
+
+impl Priority {
+    /// As the wire says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+
+    /// Whether nothing is said of it.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
 }
 
 /// Where and how a job runs.

@@ -43,6 +43,12 @@ pub enum Style {
     Json,
 }
 
+/// Whether a text has what looks like a reference to a secret.
+#[must_use]
+pub fn is_named(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
 impl Name {
     /// A name; `None` where it is none.
     #[must_use]

@@ -29,6 +29,7 @@ pub use retry::RetryError;
 pub use submit::{Receipt, Submission, SubmitError};
 
 use crate::domain::access::TenantQuotas;
+use crate::gate_settings::GateSettings;
 use crate::nats::Nats;
 use crate::nats::records::Records;
 use crate::queues::Queues;
@@ -46,6 +47,7 @@ pub struct Effects {
     metrics: Metrics,
     sealing: Sealing,
     quotas: Arc<TenantQuotas>,
+    gates: Arc<GateSettings>,
 }
 
 impl Effects {
@@ -53,17 +55,9 @@ impl Effects {
     #[must_use]
     pub fn new(nats: &Nats, queues: &Queues, caps: Caps, settled_ttl: Duration) -> Self {
         let (queues, metrics) = (queues.clone(), Metrics::new());
-        let sealing = Sealing::default();
-        Self {
-            nats: nats.clone(),
-            records: nats.records(),
-            queues,
-            caps,
-            settled_ttl,
-            metrics,
-            sealing,
-            quotas: Arc::default(),
-        }
+        let (sealing, gates, quotas) = (Sealing::default(), Arc::default(), Arc::default());
+        let (nats, records) = (nats.clone(), nats.records());
+        Self { nats, records, queues, caps, settled_ttl, metrics, sealing, gates, quotas }
     }
 
     /// The same, with secrets sealed by this before they enter the broker.
@@ -82,6 +76,12 @@ impl Effects {
     #[must_use]
     pub fn quotas(&self) -> &TenantQuotas {
         &self.quotas
+    }
+
+    /// The same, with accounts told apart as is configured for their destinations.
+    #[must_use]
+    pub fn gated_by(self, gates: GateSettings) -> Self {
+        Self { gates: Arc::new(gates), ..self }
     }
 
     /// What seals and opens the secrets of callers.

@@ -99,6 +99,7 @@ impl Effects {
         let unknown = || SubmitError::Unknown { key: key.clone() };
         let job = JobId::derive(&submission.tenant, &key);
         let fingerprint = fingerprint::of(&submission.job);
+        self.sealing.derive_accounts(&self.gates, &submission.tenant, &mut submission.job);
         self.sealing.close(&submission.tenant, &mut submission.job);
         let now = clock::now();
         let incarnation = Incarnation::from_random(rand::random());
@@ -264,7 +265,8 @@ impl Effects {
             .and_then(|url| crate::domain::id::Destination::of(&url))
             .ok_or_else(|| BucketError::Refused(PublishError::Refused("a URL without a host".into())))?;
         let (account, place) = (contender.account.clone(), placed.place.clone());
-        let spec = QueueSpec { tenant: tenant.clone(), destination, account, place, shard: None };
+        let (tenant, priority) = (tenant.clone(), contender.priority);
+        let spec = QueueSpec { tenant, destination, account, place, priority, shard: None };
         let shard = self.queues.keep(&spec, now).await?;
         let root = contender.parent.is_none();
         let state = if root { BranchState::Live { attempt: 1, due_at: starts_at } } else { BranchState::Unstarted };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305};
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -11,6 +12,8 @@ use sha2::{Digest as _, Sha256};
 pub struct SealKey {
     id: KeyId,
     cipher: XChaCha20Poly1305,
+    /// For names of what must not be known: a key of its own, so that neither use tells anything of the other.
+    naming: hmac::Key,
 }
 
 /// Which key: half of a hash of it, which tells nothing of the key.
@@ -48,13 +51,22 @@ impl SealKey {
     #[must_use]
     pub fn of_bytes(bytes: [u8; 32]) -> Self {
         let hash = Sha256::new().chain_update(b"sluice key id").chain_update(bytes).finalize();
-        Self { id: KeyId(HEXLOWER.encode(&hash[..8])), cipher: XChaCha20Poly1305::new(&Key::from(bytes)) }
+        let naming = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"sluice naming key");
+        Self {
+            id: KeyId(HEXLOWER.encode(&hash[..8])),
+            cipher: XChaCha20Poly1305::new(&Key::from(bytes)),
+            naming: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()),
+        }
     }
 
     /// What names it.
     #[must_use]
     pub fn id(&self) -> &KeyId {
         &self.id
+    }
+
+    pub(super) fn naming(&self) -> &hmac::Key {
+        &self.naming
     }
 
     pub(super) fn cipher(&self) -> &XChaCha20Poly1305 {

@@ -4,6 +4,7 @@
 //! place that something is sealed for is authenticated with it: a copy elsewhere does not open. Not here: where keys come
 //! from (the configuration). Invariant: neither keys nor what is sealed are shown by `Debug` or in errors.
 
+mod accounts;
 mod headers;
 mod key;
 mod place;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{Aead, Payload};
+use data_encoding::BASE32_DNSSEC as BASE32; // lower case, no padding
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 pub use headers::Sealing;
@@ -119,6 +122,19 @@ impl Seal {
         key.cipher().decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: &aad }).map_err(|_| damaged())
     }
 
+    /// A name for something secret, made of 80 bits that only the key makes of it: nobody without the key finds out by trying
+    /// what it is of. The same parts have the same name as long as the key is the same; `None` without one.
+    #[must_use]
+    pub fn name(&self, parts: &[&[u8]]) -> Option<String> {
+        let key = self.0.current.as_ref()?;
+        let mut name = hmac::Context::with_key(key.naming());
+        for part in parts {
+            name.update(&part.len().to_be_bytes());
+            name.update(part);
+        }
+        Some(BASE32.encode(&name.sign().as_ref()[..10]))
+    }
+
     /// What is kept of something: sealed, where there is a key.
     #[must_use]
     pub fn keep(&self, text: Bytes, place: &Place<'_>) -> Kept {
@@ -193,6 +209,16 @@ mod tests {
         assert_eq!(elsewhere, Err(NotOpened::NotGenuine(sealed.key.clone())));
         let of_a_header = Place::Headers { tenant: &a, method: "GET", url: "" };
         assert!(seal(1, None).open(&sealed, &of_a_header).is_err());
+    }
+
+    #[test]
+    fn a_name_is_that_of_its_parts_and_its_key_and_there_is_none_without_a_key() {
+        let name = |key, parts: &[&[u8]]| seal(key, None).name(parts).unwrap();
+        let one = name(1, &[b"ab", b"c"]);
+        assert_eq!((one.len(), &one), (16, &name(1, &[b"ab", b"c"])));
+        assert_ne!(one, name(1, &[b"a", b"bc"]));
+        assert_ne!(one, name(2, &[b"ab", b"c"]));
+        assert_eq!(Seal::none().name(&[TEXT]), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sluice_shared::domain::id::BranchId;
 use sluice_shared::domain::job::{
-    Body, Contender, ExecutionMode, Job, Placement, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
+    Body, Contender, ExecutionMode, Job, Placement, Priority, RegionPolicy, Request, RetryPolicy, Trigger, Webhook,
 };
 
 use super::chance::Chance;
@@ -162,7 +162,7 @@ fn contender(
         body: Body::Inline(Bytes::from_static(b"?")),
         sealed: None,
     };
-    Contender { request, parent, trigger, retry, timeout, account: None }
+    Contender { request, parent, trigger, retry, timeout, account: None, priority: Priority::Normal }
 }
 
 fn webhook(chance: &Chance, outside: &mut Outside, url: String) -> Webhook {

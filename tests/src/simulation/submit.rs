@@ -182,8 +182,8 @@ fn branch(tenant: &Tenant, contender: Contender, placed: Placed, starts_at: Mill
     let destination = Destination::of(&url).unwrap();
     let root = contender.parent.is_none();
     Branch {
+        queue: QueueName::placed(tenant, &destination, None, &placed.place, contender.priority),
         contender,
-        queue: QueueName::placed(tenant, &destination, None, &placed.place),
         shard: 0,
         state: if root { BranchState::Live { attempt: 1, due_at: starts_at } } else { BranchState::Unstarted },
         started_at: root.then_some(starts_at),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sluice_shared::clock;
 use sluice_shared::domain::gate::{
-    GateState, LEASE, Limits, Nanos, Taken, effective, in_flight, next_expiry, next_slot, restate, take,
+    GateState, LEASE, Limits, Line, Nanos, Taken, Turns, effective, in_flight, next_expiry, next_slot, restate, take,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -29,6 +29,8 @@ const AHEAD: Duration = Duration::from_millis(2);
 
 /// Somebody who wants a slot.
 pub(super) struct Waiter {
+    /// Among whom it waits.
+    pub(super) line: Arc<Line>,
     pub(super) tell: oneshot::Sender<Result<Permit, Closed>>,
 }
 
@@ -45,7 +47,7 @@ pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<
         let busy = !actor.waiters.is_empty() || actor.stated > 0;
         tokio::select! {
             waiter = waiting.recv() => match waiter {
-                Some(waiter) => actor.waiters.push_back(waiter),
+                Some(waiter) => actor.join(waiter),
                 None => return,
             },
             changed = changes.changed(), if busy => if changed.is_err() { return },
@@ -54,7 +56,7 @@ pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
         while let Ok(waiter) = waiting.try_recv() {
-            actor.waiters.push_back(waiter);
+            actor.join(waiter);
         }
         let Some(gate) = gate.upgrade() else { return };
         changes.mark_unchanged();
@@ -65,7 +67,7 @@ pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<
 /// What the task remembers from one step to the next.
 #[derive(Default)]
 struct Actor {
-    waiters: VecDeque<Waiter>,
+    waiters: Turns<Waiter>,
     /// Slots that were reserved ahead, each with a lease.
     spare: VecDeque<Nanos>,
     /// What the entry says that this worker has in flight, and since when.
@@ -78,6 +80,10 @@ struct Actor {
 }
 
 impl Actor {
+    fn join(&mut self, waiter: Waiter) {
+        self.waiters.push(&Arc::clone(&waiter.line), waiter);
+    }
+
     /// Does what can be done now; says when to look again though nothing has changed.
     async fn step(&mut self, gate: &Arc<Inner>) -> Option<Instant> {
         self.waiters.retain(|waiter| !waiter.tell.is_closed());
@@ -89,7 +95,7 @@ impl Actor {
         let limits = effective(gate.configured, &known.state, now);
         if let Some(closed) = Closed::of(&known.state, now) {
             self.spare.clear();
-            for waiter in self.waiters.drain(..) {
+            for waiter in self.waiters.clear() {
                 let _ = waiter.tell.send(Err(closed));
             }
         }
@@ -110,10 +116,10 @@ impl Actor {
         }
     }
 
-    /// To the first who still waits; kept for later where nobody does.
+    /// To whose turn it is of those who still wait; kept for later where nobody does.
     fn hand_out(&mut self, gate: &Arc<Inner>, slot: Nanos) {
         let waiter = loop {
-            match self.waiters.pop_front() {
+            match self.waiters.pop() {
                 Some(waiter) if waiter.tell.is_closed() => {}
                 Some(waiter) => break waiter,
                 None => return self.spare.push_back(slot),

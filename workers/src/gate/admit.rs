@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use sluice_shared::clock;
+use sluice_shared::domain::gate::Line;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -26,6 +26,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct GateSet {
     gates: Arc<[Gate]>,
+    /// Among whom it waits at them.
+    line: Arc<Line>,
     counts: Arc<Counts>,
     /// Whether the queue that draws from them is paused, where it can be.
     pause: Option<Pause>,
@@ -53,15 +55,15 @@ impl fmt::Debug for Hold {
 
 impl From<Gate> for GateSet {
     fn from(gate: Gate) -> Self {
-        Self::new(vec![gate])
+        Self::new(vec![gate], Line::default())
     }
 }
 
 impl GateSet {
-    /// A set of gates.
+    /// A set of gates, and the line in which it waits for its turn at each.
     #[must_use]
-    pub fn new(gates: Vec<Gate>) -> Self {
-        Self { gates: gates.into(), counts: Arc::default(), pause: None }
+    pub fn new(gates: Vec<Gate>, line: Line) -> Self {
+        Self { gates: gates.into(), line: line.into(), counts: Arc::default(), pause: None }
     }
 
     /// The same for a queue that can be paused.
@@ -156,8 +158,11 @@ impl Hold {
     /// [`Closed`] where a gate is closed, or was when the time had come.
     pub async fn slot(&self) -> Result<Slot, Closed> {
         loop {
-            let reserved = join_all(self.set.gates.iter().map(Gate::reserve)).await;
-            let permits = reserved.into_iter().collect::<Result<Vec<_>, Closed>>()?;
+            // One after another: who cannot go yet by its own gate takes nothing of what it shares with others.
+            let mut permits = Vec::with_capacity(self.set.gates.len());
+            for gate in self.set.gates.iter() {
+                permits.push(gate.reserve(&self.set.line).await?);
+            }
             let at = permits.iter().map(|permit| permit.at).max().unwrap_or_else(Instant::now);
             // A timer rounds up to a millisecond, also where its time has come.
             if at > Instant::now() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::gate::{
-    self, GateState, Heard, Limits, Nanos, RAMP, effective, is_another_limit, learn, reset, trip,
+    self, GateState, Heard, Limits, Line, Nanos, RAMP, effective, is_another_limit, learn, reset, trip,
 };
 use sluice_shared::domain::id::{Destination, GateName};
 use sluice_shared::gate_settings::GateSettings;
@@ -94,7 +94,7 @@ impl Gates {
         let inner = Arc::new(Inner {
             context: Arc::clone(&self.context),
             shared: Shared::new(name.clone(), bucket, destination.clone(), account.map(str::to_owned)),
-            configured: self.context.settings.limits(destination),
+            configured: self.context.settings.limits_of(name, destination),
             learns: self.context.settings.learns(destination),
             circuit_failures: self.context.settings.circuit_failures(destination),
             failures: AtomicU32::new(0),
@@ -115,7 +115,8 @@ impl Gates {
             let own = account.filter(|account| GateName::of(destination, Some(account)) == *name);
             self.gate(name, destination, own)
         };
-        GateSet::new(entry.gates.iter().map(gate).collect())
+        let line = Line { tenant: entry.tenant.clone(), account: entry.account.clone(), priority: entry.priority };
+        GateSet::new(self.context.settings.gates_of(&entry.gates, destination).iter().map(gate).collect(), line)
     }
 }
 
@@ -248,10 +249,10 @@ impl Gate {
     }
 
     /// A slot reserved for the caller, and a lease; the time of the slot has not come yet.
-    pub(super) async fn reserve(&self) -> Result<Permit, Closed> {
+    pub(super) async fn reserve(&self, line: &Arc<Line>) -> Result<Permit, Closed> {
         loop {
             let (tell, told) = oneshot::channel();
-            if self.inner.waiters.send(Waiter { tell }).is_err() {
+            if self.inner.waiters.send(Waiter { line: Arc::clone(line), tell }).is_err() {
                 // After the shutdown nothing is sent any more.
                 std::future::pending::<()>().await;
             }

@@ -121,6 +121,7 @@ fn spec_of(entry: &QueueEntry) -> QueueSpec {
         destination: entry.destination.clone(),
         account: entry.account.clone(),
         place: entry.place.clone(),
+        priority: entry.priority,
         shard: Some(entry.shard),
     }
 }

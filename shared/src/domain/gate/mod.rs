@@ -22,6 +22,9 @@ mod reserve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turns;
+#[cfg(test)]
+mod turns_tests;
 
 pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
@@ -32,3 +35,4 @@ pub use limits::{Heard, Interval, Limits, Pacing, is_another_limit};
 pub use operator::{Adjustment, Operator, Setting, Source, Sources, adjust, effective, learn, sources};
 pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};
+pub use turns::{Line, Turns};

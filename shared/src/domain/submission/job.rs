@@ -5,7 +5,7 @@ use super::fields::{Fields, Reading, Value};
 use super::policy::{self, LONGEST_MS};
 use super::{race, regions, webhooks};
 use crate::clock::Millis;
-use crate::domain::job::{ExecutionMode, Job, JsonText, Placement, RegionPolicy};
+use crate::domain::job::{ExecutionMode, Job, JsonText, Placement, Priority, RegionPolicy};
 
 /// Follow-ups of follow-ups at most.
 const DEEPEST: usize = 5;
@@ -14,7 +14,7 @@ const SHORTEST_MS: u64 = 250;
 
 /// The job that was submitted, and all jobs in it.
 pub(super) fn read(submission: Value<'_>, rd: &mut Reading<'_>) -> Option<Job> {
-    let job = job(&submission, 0, rd);
+    let job = job(&submission, 0, Priority::Normal, rd);
     let most = rd.limits.max_body;
     if rd.body_bytes > most {
         let message =
@@ -24,7 +24,7 @@ pub(super) fn read(submission: Value<'_>, rd: &mut Reading<'_>) -> Option<Job> {
     job
 }
 
-fn job(value: &Value<'_>, depth: usize, rd: &mut Reading<'_>) -> Option<Job> {
+fn job(value: &Value<'_>, depth: usize, inherited: Priority, rd: &mut Reading<'_>) -> Option<Job> {
     let mut fields = value.object(rd)?;
     let is_follow_up = depth > 0;
     fields.refuse("trigger", Code::Misplaced, "belongs to a fallback; a job starts at once, or at `retry_at`", rd);
@@ -32,7 +32,8 @@ fn job(value: &Value<'_>, depth: usize, rd: &mut Reading<'_>) -> Option<Job> {
         let message = "is derived from the key of the job before it; take it out";
         fields.refuse("idempotent_key", Code::Misplaced, message, rd);
     }
-    let branches = race::read(&mut fields, rd);
+    let branches = race::read(&mut fields, inherited, rd);
+    let priority = branches.first().map_or(inherited, |own| own.priority);
     let has_fallbacks = branches.len() > 1;
     let (webhooks, webhook_quorum) = webhooks::read(&mut fields, rd);
     let on_success = fields.take("on_success");
@@ -48,8 +49,8 @@ fn job(value: &Value<'_>, depth: usize, rd: &mut Reading<'_>) -> Option<Job> {
         metadata: metadata(&mut fields, rd),
         webhooks,
         webhook_quorum,
-        on_success: follow_up(on_success, depth, rd),
-        on_failure: follow_up(on_failure, depth, rd),
+        on_success: follow_up(on_success, depth, priority, rd),
+        on_failure: follow_up(on_failure, depth, priority, rd),
         on_failure_timeout: policy::duration(on_failure_timeout, 1, rd),
         deadline: policy::duration(fields.take("deadline_ms"), SHORTEST_MS, rd),
         retry_at: retry_at(&mut fields, rd),
@@ -80,13 +81,14 @@ pub(super) fn metadata(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Option<
     None
 }
 
-fn follow_up(value: Option<Value<'_>>, depth: usize, rd: &mut Reading<'_>) -> Option<Box<Job>> {
+/// One without a priority of its own has that of the job before it.
+fn follow_up(value: Option<Value<'_>>, depth: usize, inherited: Priority, rd: &mut Reading<'_>) -> Option<Box<Job>> {
     let value = value?;
     if depth == DEEPEST {
         rd.fault(&value.path, Code::TooDeep, format!("must be at most {DEEPEST} follow-ups deep"));
         return None;
     }
-    job(&value, depth + 1, rd).map(Box::new)
+    job(&value, depth + 1, inherited, rd).map(Box::new)
 }
 
 fn retry_at(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Option<Millis> {
@@ -103,16 +105,17 @@ fn retry_at(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Option<Millis> {
 /// Where and how the job runs. Everywhere once is what fallbacks are for, so a fanout has none.
 fn placement(fields: &mut Fields<'_>, has_fallbacks: bool, rd: &mut Reading<'_>) -> Placement {
     let regions = regions::of_job(fields, rd);
-    let (policy, mode) = (fields.take("region_policy"), fields.take("execution_mode"));
-    if let (Some(policy), true) = (&policy, regions.is_empty())
+    let (region_policy, mode) = (fields.take("region_policy"), fields.take("execution_mode"));
+    if let (Some(policy), true) = (&region_policy, regions.is_empty())
         && policy.raw() == "\"strict\""
     {
         rd.fault(&policy.path, Code::Misplaced, "`strict` is about `regions`; give some, or take it out");
     }
-    let region_policy = one_of(policy, [RegionPolicy::Fallback, RegionPolicy::Strict], RegionPolicy::as_str, rd);
+    let region_policy =
+        policy::one_of(region_policy, [RegionPolicy::Fallback, RegionPolicy::Strict], RegionPolicy::as_str, rd);
     let modes = [ExecutionMode::Race, ExecutionMode::Fanout];
     let path = mode.as_ref().map(|mode| mode.path.clone());
-    let execution_mode = one_of(mode, modes, ExecutionMode::as_str, rd);
+    let execution_mode = policy::one_of(mode, modes, ExecutionMode::as_str, rd);
     if let (Some(path), Some(ExecutionMode::Fanout), true) = (path, execution_mode, has_fallbacks) {
         rd.fault(&path, Code::Misplaced, "`fanout` has no fallbacks, for all of it must succeed; take one of them out");
     }
@@ -121,21 +124,4 @@ fn placement(fields: &mut Fields<'_>, has_fallbacks: bool, rd: &mut Reading<'_>)
         region_policy: region_policy.unwrap_or_default(),
         execution_mode: execution_mode.unwrap_or_default(),
     }
-}
-
-/// One of two words.
-fn one_of<T: Copy>(
-    value: Option<Value<'_>>,
-    words: [T; 2],
-    as_str: impl Fn(T) -> &'static str,
-    rd: &mut Reading<'_>,
-) -> Option<T> {
-    let value = value?;
-    let given = value.text(rd)?;
-    let word = words.into_iter().find(|word| as_str(*word) == given);
-    if word.is_none() {
-        let [one, other] = words.map(as_str);
-        rd.fault(&value.path, Code::InvalidValue, format!("must be `{one}` or `{other}`"));
-    }
-    word
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fault::Code;
 use super::fields::{Fields, Reading, Value};
-use crate::domain::job::{RetryPolicy, Trigger};
+use crate::domain::job::{Priority, RetryPolicy, Trigger};
 
 /// Most retries.
 const MOST_RETRIES: u64 = 100;
@@ -82,4 +82,27 @@ fn misplaced(value: Option<Value<'_>>, kind: &str, rd: &mut Reading<'_>) {
     if let Some(value) = value {
         rd.fault(&value.path, Code::Misplaced, format!("belongs to a trigger of type `{kind}`; take it out"));
     }
+}
+
+/// How far to the front a contender goes, where that is said.
+pub(super) fn priority(contender: &mut Fields<'_>, rd: &mut Reading<'_>) -> Option<Priority> {
+    let words = [Priority::High, Priority::Normal, Priority::Low];
+    one_of(contender.take("priority"), words, Priority::as_str, rd)
+}
+
+/// One of a few words.
+pub(super) fn one_of<T: Copy, const N: usize>(
+    value: Option<Value<'_>>,
+    words: [T; N],
+    as_str: impl Fn(T) -> &'static str,
+    rd: &mut Reading<'_>,
+) -> Option<T> {
+    let value = value?;
+    let given = value.text(rd)?;
+    let word = words.into_iter().find(|word| as_str(*word) == given);
+    if word.is_none() {
+        let words = words.map(|word| format!("`{}`", as_str(word)));
+        rd.fault(&value.path, Code::InvalidValue, format!("must be {}", words.join(" or ")));
+    }
+    word
 }

@@ -6,7 +6,7 @@ use super::fault::{Code, Path};
 use super::fields::{Fields, Reading, Value};
 use super::{policy, request};
 use crate::domain::id::BranchId;
-use crate::domain::job::{Contender, Trigger};
+use crate::domain::job::{Contender, Priority, Trigger};
 
 /// Contenders of one job at most.
 const MOST_BRANCHES: usize = 32;
@@ -30,9 +30,11 @@ pub const JOB_ONLY: [&str; 12] = [
 ];
 
 /// The contenders of the job with these fields; the first is its own request.
-pub(super) fn read(job: &mut Fields<'_>, rd: &mut Reading<'_>) -> Vec<Contender> {
+///
+/// What has no priority of its own has that of what it belongs to: a fallback its parent's, the job itself `inherited`.
+pub(super) fn read(job: &mut Fields<'_>, inherited: Priority, rd: &mut Reading<'_>) -> Vec<Contender> {
     let mut race = Race { branches: Vec::new(), is_full: false };
-    race.enter(job, None, rd);
+    race.enter(job, None, inherited, rd);
     race.branches
 }
 
@@ -43,12 +45,19 @@ struct Race {
 
 impl Race {
     /// Adds a contender, then its fallbacks. `starts` is its parent, how deep it is, and its trigger.
-    fn enter(&mut self, fields: &mut Fields<'_>, starts: Option<(BranchId, usize, Trigger)>, rd: &mut Reading<'_>) {
+    fn enter(
+        &mut self,
+        fields: &mut Fields<'_>,
+        starts: Option<(BranchId, usize, Trigger)>,
+        inherited: Priority,
+        rd: &mut Reading<'_>,
+    ) {
         let Ok(number) = u16::try_from(self.branches.len()) else { return };
         let (parent, depth, trigger) = match starts {
             Some((parent, depth, trigger)) => (Some(parent), depth, Some(trigger)),
             None => (None, 0, None),
         };
+        let priority = policy::priority(fields, rd).unwrap_or(inherited);
         self.branches.push(Contender {
             request: request::read(fields, rd),
             parent,
@@ -56,21 +65,28 @@ impl Race {
             retry: policy::retry(fields, rd),
             timeout: policy::duration(fields.take("timeout_ms"), 1, rd),
             account: fields.take("account").and_then(|value| value.name(1..=256, rd)),
+            priority,
         });
         let one = fields.take("fallback_job");
         let more = fields.take("fallbacks").map(|value| value.list(MOST_BRANCHES, rd)).unwrap_or_default();
         for fallback in one.into_iter().chain(more) {
-            self.fall_back(&fallback, BranchId(number), depth + 1, rd);
+            self.fall_back(&fallback, (BranchId(number), depth + 1), priority, rd);
         }
     }
 
-    fn fall_back(&mut self, fallback: &Value<'_>, parent: BranchId, depth: usize, rd: &mut Reading<'_>) {
+    fn fall_back(
+        &mut self,
+        fallback: &Value<'_>,
+        (parent, depth): (BranchId, usize),
+        inherited: Priority,
+        rd: &mut Reading<'_>,
+    ) {
         if self.has_no_room(&fallback.path, depth, rd) {
             return;
         }
         let Some(mut fields) = fallback.object(rd) else { return };
         let trigger = policy::trigger(&mut fields, rd);
-        self.enter(&mut fields, Some((parent, depth, trigger)), rd);
+        self.enter(&mut fields, Some((parent, depth, trigger)), inherited, rd);
         for name in JOB_ONLY {
             let message = "belongs to the job, not to a fallback; move it to the job or take it out";
             fields.refuse(name, Code::JobOnly, message, rd);

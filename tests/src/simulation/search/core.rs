@@ -10,7 +10,7 @@ use sluice_shared::clock::Millis;
 use sluice_shared::domain::decide::{Incoming, Kind, Known, Verdict, conclude, decide, enter};
 use sluice_shared::domain::demand::{Demand, Then};
 use sluice_shared::domain::id::{Destination, QueueName, Tenant, Token};
-use sluice_shared::domain::job::RegionPolicy;
+use sluice_shared::domain::job::{Priority, RegionPolicy};
 use sluice_shared::domain::outcome::{Answer, Content, Response};
 use sluice_shared::domain::record::Record;
 use sluice_shared::domain::region::Place;
@@ -140,6 +140,6 @@ impl Answered {
 fn elsewhere() -> Elsewhere {
     let destination = Destination::of(&"http://0.example/".parse().unwrap()).unwrap();
     let place = Place { regions: vec!["ap".parse().unwrap()], policy: RegionPolicy::Fallback };
-    let queue = QueueName::placed(&Tenant::default(), &destination, None, &place);
+    let queue = QueueName::placed(&Tenant::default(), &destination, None, &place, Priority::Normal);
     Elsewhere { place, queue, shard: 0 }
 }

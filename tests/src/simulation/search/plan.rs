@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sluice_shared::domain::id::{BranchId, Incarnation, Tenant};
 use sluice_shared::domain::job::{
-    Body, Contender, ExecutionMode, Job, Placement, Request, RetryPolicy, Trigger, Webhook,
+    Body, Contender, ExecutionMode, Job, Placement, Priority, Request, RetryPolicy, Trigger, Webhook,
 };
 use sluice_shared::domain::record::Record;
 
@@ -154,5 +154,13 @@ fn contender(number: u16, parent: Option<BranchId>, trigger: Option<Trigger>) ->
         body: Body::Inline(Bytes::from_static(b"?")),
         sealed: None,
     };
-    Contender { request, parent, trigger, retry: RetryPolicy::default(), timeout: None, account: None }
+    Contender {
+        request,
+        parent,
+        trigger,
+        retry: RetryPolicy::default(),
+        timeout: None,
+        account: None,
+        priority: Priority::Normal,
+    }
 }

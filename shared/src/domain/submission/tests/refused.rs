@@ -53,6 +53,9 @@ const ONE_FAULT: &[(&str, &str)] = &[
     (r#""timeout_ms": 1e3"#, "timeout_ms out_of_range"),
     (r#""account": """#, "account out_of_range"),
     (r#""account": " a""#, "account invalid_value"),
+    (r#""priority": "urgent""#, "priority invalid_value"),
+    (r#""priority": 1"#, "priority wrong_type"),
+    (r#""fallback_job": {"url": "http://b.example", "priority": "High"}"#, "fallback_job.priority invalid_value"),
     // Fallbacks
     (r#""fallback_job": {}"#, "fallback_job.url missing"),
     (r#""fallback_job": []"#, "fallback_job wrong_type"),

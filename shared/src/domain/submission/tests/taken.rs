@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{taken, with};
 use crate::clock::Millis;
 use crate::domain::id::BranchId;
-use crate::domain::job::{Body, Job, RetryPolicy, Trigger};
+use crate::domain::job::{Body, Job, Priority, RetryPolicy, Trigger};
 
 fn sent(fields: &str) -> Vec<u8> {
     body(&taken(&with(fields))).to_vec()
@@ -46,13 +46,14 @@ fn every_field_reaches_the_job() {
         "execution_mode": "race", "retry_policy": {"max_retries": 0, "max_reroutes": 2, "retry_codes": [500],
         "reroute_codes": [503]}, "on_success": {"url": "https://s.example/"}, "on_failure": {"url": "https://f.example/"},
         "on_failure_timeout_ms": 60000, "idempotent_key": "k 1", "retry_at": 2593000000, "timeout_ms": 1500.0,
-        "deadline_ms": 250, "account": "acct-1"}"#,
+        "deadline_ms": 250, "account": "acct-1", "priority": "low"}"#,
     );
     let own = &job.branches[0];
     assert_eq!(own.request.method, "POST");
     assert_eq!(own.request.headers, [header("x-a", "1"), header("accept", "a"), header("accept", "b")]);
     assert_eq!(body(&job), b"hi");
     assert_eq!((own.timeout, own.account.as_deref()), (Some(Duration::from_millis(1500)), Some("acct-1")));
+    assert_eq!(own.priority, Priority::Low);
     let codes = |code| Some(vec![code]);
     assert_eq!(
         own.retry,
@@ -67,6 +68,23 @@ fn every_field_reaches_the_job() {
     assert_eq!(job.on_failure_timeout, Some(Duration::from_secs(60)));
     assert_eq!(job.deadline, Some(Duration::from_millis(250)));
     assert_eq!((job.idempotent_key.as_deref(), job.retry_at), (Some("k 1"), Some(Millis(2_593_000_000))));
+}
+
+#[test]
+fn a_priority_is_that_of_fallbacks_and_follow_ups_too_unless_they_say_otherwise() {
+    let job = taken(
+        r#"{"url": "https://a.example/", "priority": "high",
+        "fallbacks": [{"url": "https://b.example/", "fallback_job": {"url": "https://c.example/"}},
+            {"url": "https://d.example/", "priority": "low", "fallback_job": {"url": "https://e.example/"}}],
+        "on_success": {"url": "https://s.example/", "on_failure": {"url": "https://t.example/"}},
+        "on_failure": {"url": "https://f.example/", "priority": "normal"}}"#,
+    );
+    let of = |job: &Job| job.branches.iter().map(|branch| branch.priority).collect::<Vec<_>>();
+    let (high, low) = (Priority::High, Priority::Low);
+    assert_eq!(of(&job), [high, high, high, low, low]);
+    let then = job.on_success.unwrap();
+    assert_eq!((of(&then), of(then.on_failure.as_ref().unwrap())), (vec![high], vec![high]));
+    assert_eq!(of(&job.on_failure.unwrap()), [Priority::Normal]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn job_like() -> impl Strategy<Value = Value> {
         "retry_codes",
         "timeout_ms",
         "account",
+        "priority",
         "fallback_job",
         "fallbacks",
         "trigger",
