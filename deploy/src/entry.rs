@@ -35,9 +35,9 @@ pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<A
         tokio::spawn(SecretsStore::<Tenant>::of(jobs.effects()).seal_anew());
         tokio::spawn(SecretsStore::<SecretName>::of(jobs.effects()).seal_anew());
         let options = nats::Options::new(settings, ground.config.worker.ack_wait);
-        let access = access(&ground).await;
-        let by_nats = nats::run(jobs.clone(), options, ground.metrics.clone(), stop.clone());
-        let by_nats = async { anyhow::Ok(by_nats.await?) };
+        let access = access(&ground).await.within(jobs.effects().quotas(), &ground.nats, &stop);
+        let by_nats = nats::run(jobs.clone(), access.clone(), options, ground.metrics.clone(), stop.clone());
+        let by_nats = async { anyhow::Ok(Box::pin(by_nats).await?) };
         let by_http =
             async { anyhow::Ok(http::serve(listener, jobs, access, settings, ground.metrics.clone(), stop).await?) };
         tokio::try_join!(by_nats, by_http)?;

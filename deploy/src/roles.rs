@@ -112,7 +112,8 @@ impl Ground {
         let caps = Caps::new(self.nats.max_payload(), response);
         let effects = Effects::new(&self.nats, &queues, caps, self.config.records.settled_ttl);
         let gates = GateSettings::from(self.config.gate.clone());
-        effects.counted_by(&self.metrics).sealed_by(self.sealing.clone()).gated_by(gates)
+        let effects = effects.counted_by(&self.metrics).sealed_by(self.sealing.clone()).gated_by(gates);
+        effects.within((&self.config.quotas).into())
     }
 }
 

@@ -9,6 +9,7 @@ pub mod gate_settings;
 pub mod keys;
 pub mod nats;
 pub mod panics;
+pub mod places;
 pub mod queues;
 pub mod regions;
 pub mod seal;

@@ -53,3 +53,16 @@ fn latency_tells_the_way_to_the_destination_and_to_the_webhook() {
         assert!(of("submit_to_webhook_ms") > of("submit_to_destination_ms"), "{document:#}");
     }
 }
+
+#[test]
+fn tenants_tells_what_one_feels_of_another_that_floods() {
+    let document = bench(&["tenants", "--jobs", "20", "--rate", "20", "--flood", "100", "--queues", "5"]);
+    assert_eq!((document["jobs"].as_u64(), document["doubled"].as_u64()), (Some(20), Some(0)));
+    assert!(is_positive(&document["flood_per_s"]), "{document:#}");
+    for way in ["submit_to_destination", "submit_to_webhook"] {
+        for share in ["p50", "p99"] {
+            let of = |what: &str| &document[way][what][share];
+            assert!(["alone_ms", "beside_ms", "ratio"].iter().all(|what| is_positive(of(what))), "{document:#}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use sluice_shared::domain::outcome::Answer;
 use sluice_shared::effects::{Handled, JobMessage, Seen, Unfinished};
 use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
-use tokio::sync::OwnedSemaphorePermit;
+use sluice_shared::places::Place;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,7 +49,7 @@ pub(crate) struct Stop {
 
 impl Dispatcher {
     /// Takes a message on, in a task of its own. `place` is its place among all that this worker has in hand.
-    pub(crate) fn spawn(self: &Arc<Self>, in_hand: InHand, hold: Hold, place: OwnedSemaphorePermit) {
+    pub(crate) fn spawn(self: &Arc<Self>, in_hand: InHand, hold: Hold, place: Place) {
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             tokio::select! {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sluice_shared::domain::id::QueueName;
 use sluice_shared::domain::region::Standpoint;
+use sluice_shared::places::Places;
 use sluice_shared::queues::QueueEntry;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -24,7 +24,9 @@ pub(crate) struct Fleet {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) gates: Gates,
     /// Messages that this worker may have in hand.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Places,
+    /// Consumers that it may be making.
+    pub(crate) makers: Places,
 }
 
 /// A queue that is pulled. Dropping it stops that.
@@ -75,8 +77,8 @@ impl Fleet {
         let stop: CancellationToken = self.dispatcher.stop.begun.child_token();
         let (teller, pause) = pause(entry.paused_since.is_some());
         let (shard, gates) = (entry.shard, self.gates.of_queue(&entry).paused_by(pause.clone()));
-        let (dispatcher, places) = (Arc::clone(&self.dispatcher), Arc::clone(&self.places));
-        let pull = Pull { dispatcher, name, entry, gates, pause, places, stop: stop.clone() };
+        let (dispatcher, places, makers) = (Arc::clone(&self.dispatcher), self.places.clone(), self.makers.clone());
+        let pull = Pull { dispatcher, name, entry, gates, pause, places, makers, stop: stop.clone() };
         self.dispatcher.tasks.spawn(pull.run());
         Pulled { shard, pause: teller, _stop: stop.drop_guard() }
     }

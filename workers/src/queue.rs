@@ -8,8 +8,8 @@ use std::time::Duration;
 use sluice_shared::domain::id::QueueName;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
+use sluice_shared::places::{Place, Places};
 use sluice_shared::queues::QueueEntry;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
@@ -37,7 +37,9 @@ pub(crate) struct Pull {
     pub(crate) gates: GateSet,
     pub(crate) pause: Pause,
     /// Places for all that this worker may have in hand.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Places,
+    /// Places for consumers that are being made: whoever has a thousand new queues keeps nobody else's from being made.
+    pub(crate) makers: Places,
     pub(crate) stop: CancellationToken,
 }
 
@@ -107,8 +109,8 @@ impl Pull {
                     }
                     pulled = puller.next() => pulled,
                     // The queue was empty: what comes later finds a place then.
-                    () = tokio::time::sleep(KEPT), if kept.is_some() => {
-                        kept = None;
+                    () = tokio::time::sleep(KEPT), if !kept.is_empty() => {
+                        kept.clear();
                         continue;
                     }
                 };
@@ -140,30 +142,20 @@ impl Pull {
 
     /// Room for messages: at the gates, and in the worker's hands. Places are kept for what is asked for, or many queues
     /// together would be handed more than there are.
-    async fn room(&self, wanted: usize) -> (Vec<Hold>, Option<OwnedSemaphorePermit>) {
+    async fn room(&self, wanted: usize) -> (Vec<Hold>, Vec<Place>) {
         let mut holds = self.gates.admit(wanted).await;
-        let mut kept = Arc::clone(&self.places).acquire_owned().await.ok();
-        let more = holds.len().saturating_sub(1).min(self.places.available_permits());
-        let more = u32::try_from(more).ok().filter(|more| *more > 0);
-        let more = more.and_then(|more| Arc::clone(&self.places).try_acquire_many_owned(more).ok());
-        if let (Some(kept), Some(more)) = (&mut kept, more) {
-            kept.merge(more);
-        }
-        holds.truncate(kept.as_ref().map_or(1, OwnedSemaphorePermit::num_permits));
+        let mut kept = vec![self.places.take(&self.entry.tenant).await];
+        let more = std::iter::from_fn(|| self.places.try_take(&self.entry.tenant));
+        kept.extend(more.take(holds.len().saturating_sub(1)));
+        holds.truncate(kept.len());
         (holds, kept)
     }
 
-    async fn take_on(&self, message: InHand, hold: Option<Hold>, kept: &mut Option<OwnedSemaphorePermit>) {
-        let place = match kept.as_mut().and_then(|kept| kept.split(1)) {
+    async fn take_on(&self, message: InHand, hold: Option<Hold>, kept: &mut Vec<Place>) {
+        let place = match kept.pop() {
             Some(place) => Some(place),
-            None => tokio::time::timeout(HANDS_FULL, Arc::clone(&self.places).acquire_owned())
-                .await
-                .ok()
-                .and_then(Result::ok),
+            None => tokio::time::timeout(HANDS_FULL, self.places.take(&self.entry.tenant)).await.ok(),
         };
-        if kept.as_ref().is_some_and(|kept| kept.num_permits() == 0) {
-            *kept = None;
-        }
         match (place, hold) {
             (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
             (Some(_) | None, _) => Box::pin(message.nak(Some(HANDS_FULL))).await,
@@ -176,6 +168,7 @@ impl Pull {
         let effects = self.dispatcher.handler.effects();
         let entry = effects.queues().get(&self.name).filter(|entry| entry.value.closing_since.is_none());
         let (nats, ack_wait) = (effects.nats(), self.dispatcher.settings.ack_wait);
+        let _maker = self.makers.take(&self.entry.tenant).await;
         let made = match entry {
             Some(entry) => nats.topology().create_queue_consumer(nats, &self.name, &entry.value, ack_wait).await,
             None => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sluice_shared::config::Config;
 use sluice_shared::domain::targets::Targets;
 use sluice_shared::effects::Effects;
+use sluice_shared::places::Places;
 use sluice_shared::telemetry::Metrics;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +21,9 @@ use crate::send::{NoClient, Sender};
 use crate::settings::Settings;
 use crate::settlements::Settlements;
 use crate::sweep::{self, SweepOptions};
+
+/// Consumers that are made at a time.
+const MAKERS: usize = 16;
 
 /// Works until told to stop; then begins nothing new, lets calls on the wire end within the configured grace, and gives back
 /// the rest.
@@ -85,8 +88,8 @@ impl Worker {
         }
         let settings = GateSettings::from(config.gate.clone());
         let gates = Gates::start(nats, settings, name(), last.clone());
-        let places = Arc::new(Semaphore::new(config.worker.slots));
-        tasks.spawn(Fleet { dispatcher: Arc::clone(&self.dispatcher), gates, places }.run());
+        let (places, makers) = (Places::new(config.worker.slots), Places::new(MAKERS));
+        tasks.spawn(Fleet { dispatcher: Arc::clone(&self.dispatcher), gates, places, makers }.run());
         let (interval, max_age) = (config.worker.sweep_interval, config.worker.max_age);
         let options = SweepOptions { interval, max_age, ..SweepOptions::default() };
         let metrics = handler.metrics().clone();

@@ -81,6 +81,14 @@ impl Door {
         })
     }
 
+    /// The same for jobs of this tenant.
+    pub(super) fn of_tenant(self, tenant: &str) -> Self {
+        match self {
+            Self::Http(client, url) => Self::Http(client, format!("{url}?tenant={tenant}")),
+            Self::Nats(client, subject) => Self::Nats(client, format!("{subject}.{tenant}")),
+        }
+    }
+
     /// Submits a job until it is taken. That is safe: its key names it.
     pub(super) async fn submit(&self, jobs: &Jobs, number: u32) -> anyhow::Result<()> {
         let (json, until) = (Bytes::from(jobs.json(number)), Instant::now() + TAKEN_WITHIN);
@@ -174,6 +182,21 @@ pub(super) async fn finish(
 /// Submits the jobs of these numbers, and waits for nothing else.
 pub(super) async fn submit(jobs: &Jobs, door: &Door, numbers: Range<u32>, pace: Pace) -> anyhow::Result<()> {
     Run::new(jobs, door, numbers, pace).submit_all().await
+}
+
+/// Submits jobs for as long as it is polled, with so many at most whose webhook has not come.
+pub(super) async fn flood(
+    jobs: &Jobs,
+    door: &Door,
+    audience: &Audience,
+    numbers: Range<u32>,
+    open: u32,
+) -> anyhow::Result<()> {
+    let (run, before) = (Run::new(jobs, door, numbers, Pace::Open(open)), audience.count().await?.hooks);
+    let noting =
+        audience.until(|_| false, |count| run.finished.store(count.hooks.saturating_sub(before), Ordering::Relaxed));
+    let noting = async { noting.await.map(|_| ()) };
+    tokio::try_join!(noting, run.submit_all()).map(|_| ())
 }
 
 impl Run {

@@ -22,6 +22,7 @@ mod sink;
 mod stage;
 mod storm;
 mod sweep;
+mod tenants;
 mod throughput;
 mod usage;
 mod windows;
@@ -41,6 +42,7 @@ pub(crate) async fn bench(command: BenchCommand) -> Result<(), Failure> {
         BenchCommand::Gate(args) => Box::pin(gate::run(args)).await,
         BenchCommand::Storm(args) => Box::pin(storm::run(args)).await,
         BenchCommand::Queues(args) => Box::pin(queues::run(args)).await,
+        BenchCommand::Tenants(args) => Box::pin(tenants::run(args)).await,
         BenchCommand::Backlog(args) => Box::pin(backlog::run(args)).await,
     }
 }

@@ -8,9 +8,12 @@ use clap::{Args, Parser, Subcommand};
 use sluice_shared::config::Auth;
 use sluice_shared::domain::id::{InvalidName, Tenant};
 
-use super::bench_args::{BACKLOG_HELP, GATE_HELP, LATENCY_HELP, QUEUES_HELP, STORM_HELP, THROUGHPUT_HELP};
+use super::bench_args::{
+    BACKLOG_HELP, GATE_HELP, LATENCY_HELP, QUEUES_HELP, STORM_HELP, TENANTS_HELP, THROUGHPUT_HELP,
+};
 pub(crate) use super::bench_args::{
-    BacklogArgs, Consumers, FloorArgs, GateArgs, LatencyArgs, QueuesArgs, SinkArgs, StormArgs, ThroughputArgs, Via,
+    BacklogArgs, Consumers, FloorArgs, GateArgs, LatencyArgs, QueuesArgs, SinkArgs, StormArgs, TenantsArgs,
+    ThroughputArgs, Via,
 };
 use super::failure::EXIT_CODES;
 use super::keys_args::{KEYS_HELP, KeysCommand};
@@ -125,6 +128,9 @@ pub(crate) enum BenchCommand {
     /// What many queues cost
     #[command(after_help = QUEUES_HELP)]
     Queues(QueuesArgs),
+    /// What a tenant feels of another one that floods
+    #[command(after_help = TENANTS_HELP)]
+    Tenants(TenantsArgs),
     /// What very many waiting jobs cost, and how they drain
     #[command(after_help = BACKLOG_HELP)]
     Backlog(BacklogArgs),

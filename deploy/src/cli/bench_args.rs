@@ -149,6 +149,34 @@ pub(crate) struct QueuesArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct TenantsArgs {
+    /// Jobs of the quiet tenant, alone, and as many beside the flood
+    #[arg(long, value_name = "NUMBER", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) jobs: u32,
+    /// How many of these it submits a second
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rate: u32,
+    /// Jobs of the flood that are submitted and not told of, always
+    #[arg(long, value_name = "NUMBER", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) flood: u32,
+    /// Over so many queues, each with a gate of its own
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    pub(crate) queues: u32,
+    /// Both call one destination at one gate, with this limit, calls a second [default: no limit, no common gate]
+    #[arg(long, value_name = "NUMBER", value_parser = rate())]
+    pub(crate) gate: Option<u32>,
+    /// How both submit
+    #[arg(long, value_name = "DOOR", default_value = "nats")]
+    pub(crate) via: Via,
+    /// Where the consumers of queues keep their state, `topology.consumer_storage`
+    #[arg(long, value_name = "STORAGE", default_value = "memory")]
+    pub(crate) consumers: Consumers,
+    /// Print what was measured as one JSON document, when all is over
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct BacklogArgs {
     /// How many jobs wait
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000, value_parser = count())]
@@ -253,6 +281,20 @@ The same load over few queues and over many, each with a gate of its own; all we
 that of all processes of a role at the end.
 
 Exit codes: 0 measured, 1 jobs were lost or doubled, or it failed, 2 wrong usage, 3 no broker.";
+
+pub(super) const TENANTS_HELP: &str = "Example:
+  sluice bench tenants
+  sluice bench tenants --gate 200 --jobs 100 --rate 5 --json | jq .submit_to_webhook.ratio
+
+One tenant submits jobs at a low, steady rate: first alone, then while another keeps thousands of its own open. Two workers,
+one of each other role, one nats-server and whoever submits share this machine: a part of what is longer beside the flood
+is that its processors are taken.
+
+alone_ms, beside_ms    from before a submission to the call or the webhook, of the quiet tenant
+ratio                  the latter to the former
+flood_per_s            jobs a second of the flood meanwhile
+
+Exit codes: 0 measured, 1 calls or webhooks were doubled, or it failed, 2 wrong usage, 3 no broker.";
 
 pub(super) const BACKLOG_HELP: &str = "Example:
   sluice bench backlog

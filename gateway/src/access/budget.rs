@@ -1,11 +1,12 @@
-//! What may be submitted with one key in one request, by its own quotas and those of the keys that it was made with.
+//! What may be submitted in one request: by the quotas of the key that it comes with, of the keys that that was made with, and of
+//! the tenant that it is for.
 //!
 //! A job is counted before it is stored, and no more where it turns out to be there already or is refused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sluice_shared::domain::access::{Exceeded, Key, Quota, Quotas, Standing};
+use sluice_shared::domain::access::{Exceeded, Quota, Quotas, Standing};
 use sluice_shared::domain::id::{JobId, KeyId};
 
 use super::meters::{Meters, Uncounted};
@@ -21,7 +22,7 @@ pub enum OverQuota {
     #[error(transparent)]
     Exceeded(#[from] Exceeded),
     /// The JSON of the job is too large for this key.
-    #[error("the job has more than {0} bytes, the most that may be submitted with this key")]
+    #[error("the job has more than {0} bytes, the most that may be submitted here")]
     TooLarge(u64),
     /// The broker does not answer.
     #[error("the broker did not answer in time: submit the job again")]
@@ -33,8 +34,8 @@ pub enum OverQuota {
 pub struct Budget(Arc<Inner>);
 
 struct Inner {
-    id: KeyId,
-    key: Arc<Key>,
+    /// All that it counts against, and under what name.
+    limits: Vec<(KeyId, Quotas)>,
     meters: Meters,
     open_jobs: OpenJobs,
     standing: Mutex<Standing>,
@@ -45,13 +46,15 @@ struct Inner {
 pub struct Spent {
     budget: Budget,
     job: JobId,
-    /// For each of the key's limits that it was counted against, whether it was not open there before.
+    /// For each of the limits that it was counted against, whether it was not open there before.
     opened: Vec<bool>,
 }
 
 impl Budget {
-    pub(super) fn new(id: KeyId, key: Arc<Key>, meters: Meters, open_jobs: OpenJobs) -> Self {
-        Self(Arc::new(Inner { id, key, meters, open_jobs, standing: Mutex::default() }))
+    /// Within all of these limits; nothing where there are none.
+    pub(super) fn within(limits: Vec<(KeyId, Quotas)>, meters: &Meters, open_jobs: &OpenJobs) -> Option<Self> {
+        let (meters, open_jobs, standing) = (meters.clone(), open_jobs.clone(), Mutex::default());
+        (!limits.is_empty()).then(|| Self(Arc::new(Inner { limits, meters, open_jobs, standing })))
     }
 
     /// How much is left, as of the last job that was counted.
@@ -63,7 +66,7 @@ impl Budget {
     /// The most bytes of a job, if that is limited.
     #[must_use]
     pub fn body_bytes(&self) -> Option<u64> {
-        self.0.key.body_bytes()
+        self.0.limits.iter().filter_map(|(_, quotas)| quotas.body_bytes).min()
     }
 
     /// Whether JSON of this length is too long.
@@ -80,7 +83,7 @@ impl Budget {
     /// Whether it may be looked whether a job is there already that there is no room for: only so often.
     #[must_use]
     pub fn may_look(&self) -> bool {
-        self.0.meters.may_look(&self.0.id)
+        self.0.limits.last().is_some_and(|(id, _)| self.0.meters.may_look(id))
     }
 
     /// Counts a job that is about to be stored.
@@ -136,7 +139,7 @@ impl Budget {
     }
 
     fn limits(&self) -> impl Iterator<Item = (&KeyId, &Quotas)> {
-        self.0.key.limits(&self.0.id)
+        self.0.limits.iter().map(|(id, quotas)| (id, quotas))
     }
 
     fn stands(&self, standing: Standing) {

@@ -1,4 +1,4 @@
-//! Who is let in over HTTP, and what they reach: by API keys, or everybody on loopback.
+//! Who is let in over HTTP, and what they reach: by API keys, or everybody on loopback. How much may be submitted, also over NATS.
 //!
 //! Knows nothing of HTTP but the `Authorization` header. Invariant: whoever has passed is a [`Caller`], and a caller reaches
 //! what is its tenant's, or everything where it is the operator; nothing is shown or changed without asking it.
@@ -10,8 +10,11 @@ mod local;
 mod meters;
 mod open_jobs;
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
-use sluice_shared::domain::access::{ApiKey, Scope};
+use sluice_shared::domain::access::{ApiKey, Quotas, Scope, TenantQuotas};
+use sluice_shared::domain::id::{KeyId, Tenant};
 use sluice_shared::keys::{Keyring, Keys};
 use sluice_shared::nats::Nats;
 use tokio_util::sync::CancellationToken;
@@ -46,53 +49,72 @@ impl From<Scope> for Need {
 }
 
 /// The door. Cheap to clone.
-#[derive(Clone)]
-pub struct Access(Option<Locked>);
+#[derive(Clone, Default)]
+pub struct Access {
+    /// Where it is locked.
+    locked: Option<Locked>,
+    counts: Option<Counts>,
+    quotas: Arc<TenantQuotas>,
+}
 
 /// What it takes to know keys.
 #[derive(Clone)]
 struct Locked {
     ring: Keyring,
     keys: Keys,
+}
+
+/// What it takes to count.
+#[derive(Clone)]
+struct Counts {
     meters: Meters,
     open_jobs: OpenJobs,
+}
+
+impl Counts {
+    fn start(nats: &Nats, stop: &CancellationToken) -> Self {
+        Self { meters: Meters::new(nats), open_jobs: OpenJobs::watch(nats, stop.clone()) }
+    }
 }
 
 impl Access {
     /// Everybody is let in, as the operator. For loopback only.
     #[must_use]
     pub fn open() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// Whoever has a key is let in. Does not wait until the keys are known; until then nobody is. What they have open is kept
     /// count of until told to stop.
     #[must_use]
     pub fn by_keys(nats: &Nats, stop: &CancellationToken) -> Self {
-        Self(Some(Locked {
-            ring: Keyring::watch(nats),
-            keys: Keys::new(nats),
-            meters: Meters::new(nats),
-            open_jobs: OpenJobs::watch(nats, stop.clone()),
-        }))
+        let locked = Some(Locked { ring: Keyring::watch(nats), keys: Keys::new(nats) });
+        Self { locked, counts: Some(Counts::start(nats, stop)), quotas: Arc::default() }
+    }
+
+    /// The same, where tenants may submit only so much, whichever way it comes.
+    #[must_use]
+    pub fn within(self, quotas: &TenantQuotas, nats: &Nats, stop: &CancellationToken) -> Self {
+        let counts = self.counts.or_else(|| (!quotas.is_none()).then(|| Counts::start(nats, stop)));
+        Self { counts, quotas: Arc::new(quotas.clone()), ..self }
     }
 
     /// Whether it is known who is to be let in.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.as_ref().is_none_or(|locked| locked.ring.is_loaded())
+        self.locked.as_ref().is_none_or(|locked| locked.ring.is_loaded())
     }
 
     /// The keys, where there are any.
     #[must_use]
     pub fn keyring(&self) -> Option<&Keyring> {
-        self.0.as_ref().map(|locked| &locked.ring)
+        self.locked.as_ref().map(|locked| &locked.ring)
     }
 
     /// Where keys are made and revoked, where they mean something.
     #[must_use]
     pub fn keys(&self) -> Option<&Keys> {
-        self.0.as_ref().map(|locked| &locked.keys)
+        self.locked.as_ref().map(|locked| &locked.keys)
     }
 
     /// Lets a request in by its headers, if it may do what it wants to. `authority` is what it calls this gateway beside them.
@@ -100,7 +122,7 @@ impl Access {
     /// # Errors
     /// Where it has no key that is taken, or one that does not allow it; at an open door, where it comes from a page of the web.
     pub fn admit(&self, authority: Option<&str>, headers: &HeaderMap, need: Need) -> Result<Caller, Denied> {
-        let Some(Locked { ring, .. }) = &self.0 else {
+        let Some(Locked { ring, .. }) = &self.locked else {
             return if local::is_local(authority, headers) { Ok(Caller::anybody()) } else { Err(Denied::NotLocal) };
         };
         let presented = presented(headers)?;
@@ -114,12 +136,24 @@ impl Access {
         Ok(Caller::with_key(presented.id, key, ring.clone()))
     }
 
-    /// What a caller may submit, where that is limited.
+    /// What a caller may submit for a tenant, where that is limited.
     #[must_use]
-    pub fn budget(&self, caller: &Caller) -> Option<Budget> {
-        let (Locked { meters, open_jobs, .. }, (id, key)) = (self.0.as_ref()?, caller.key()?);
-        key.limits(id).next()?;
-        Some(Budget::new(id.clone(), key.clone(), meters.clone(), open_jobs.clone()))
+    pub fn budget(&self, caller: &Caller, tenant: &Tenant) -> Option<Budget> {
+        let of_key = caller.key().into_iter().flat_map(|(id, key)| key.limits(id));
+        self.budget_within(tenant, of_key.map(|(id, quotas)| (id.clone(), *quotas)))
+    }
+
+    /// What may be submitted for a tenant by whoever has no key, where that is limited.
+    #[must_use]
+    pub fn budget_of(&self, tenant: &Tenant) -> Option<Budget> {
+        self.budget_within(tenant, std::iter::empty())
+    }
+
+    fn budget_within(&self, tenant: &Tenant, of_key: impl Iterator<Item = (KeyId, Quotas)>) -> Option<Budget> {
+        let counts = self.counts.as_ref()?;
+        let of_tenant = Some(*self.quotas.of(tenant)).filter(|quotas| !quotas.is_none());
+        let limits = of_tenant.map(|quotas| (KeyId::of_tenant(tenant), quotas)).into_iter().chain(of_key);
+        Budget::within(limits.collect(), &counts.meters, &counts.open_jobs)
     }
 }
 
@@ -140,7 +174,6 @@ mod tests {
 
     use super::*;
     use sluice_shared::domain::access::Secret;
-    use sluice_shared::domain::id::KeyId;
 
     fn with(values: &[&str]) -> Result<ApiKey, Denied> {
         let mut headers = HeaderMap::new();

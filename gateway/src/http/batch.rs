@@ -58,7 +58,7 @@ pub(super) async fn submit(
     let traceparent = traceparent(request.headers());
     let limit = http.jobs.effects().nats().max_payload().saturating_mul(TIMES_A_JOB);
     let jobs = read(&body::read(request, limit).await?, http.settings.max_batch)?;
-    let budget = http.access.budget(&caller);
+    let budget = http.access.budget(&caller, &tenant);
     let (doing, within) = (http.clone(), budget.clone());
     let taking = async move { doing.take_all(within.as_ref(), &tenant, jobs, traceparent).await };
     let items = http.to_its_end(taking).await?;

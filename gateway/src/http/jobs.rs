@@ -36,7 +36,7 @@ pub(super) async fn submit(
 ) -> Result<Response, Problem> {
     let tenant = tenant_for(&caller, query.as_deref())?;
     let (key, traceparent) = (key(request.headers())?, traceparent(request.headers()));
-    let budget = http.access.budget(&caller);
+    let budget = http.access.budget(&caller, &tenant);
     let of_key = budget.as_ref().and_then(Budget::body_bytes).and_then(|bytes| usize::try_from(bytes).ok());
     let limit = http.jobs.effects().nats().max_payload().min(of_key.unwrap_or(usize::MAX));
     let json = body::read(request, limit).await?;
@@ -90,7 +90,7 @@ pub(super) async fn cancel(State(http): State<Http>, caller: Caller, Id(job): Id
 
 pub(super) async fn retry(State(http): State<Http>, caller: Caller, Id(job): Id) -> Result<Response, Problem> {
     let tenant = http.tenant_of(&caller, &job).await.map_err(unconfirmed)?;
-    let (jobs, budget) = (http.jobs.clone(), http.access.budget(&caller));
+    let (jobs, budget) = (http.jobs.clone(), http.access.budget(&caller, &tenant));
     let within = budget.clone();
     let retried = http.to_its_end(async move { jobs.retry_within(within.as_ref(), &tenant, &job).await }).await?;
     let answer = match retried {

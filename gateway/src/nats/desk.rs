@@ -17,6 +17,7 @@ use super::answer::json;
 use super::ask::Ask;
 use super::beside;
 use super::error::RequestError;
+use crate::access::Access;
 use crate::jobs::{GetError, JobBody, Jobs, ReceiptBody, counted};
 
 /// What can be asked for.
@@ -60,6 +61,7 @@ impl Operation {
 /// Answers requests.
 pub(super) struct Desk {
     jobs: Jobs,
+    access: Access,
     metrics: Metrics,
     max_wait: Duration,
     stop: CancellationToken,
@@ -67,8 +69,14 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Nobody waits longer than `max_wait`, and nobody once `stop` was said.
-    pub(super) fn new(jobs: Jobs, metrics: Metrics, max_wait: Duration, stop: CancellationToken) -> Self {
-        Self { jobs, metrics, max_wait, stop }
+    pub(super) fn new(
+        jobs: Jobs,
+        access: Access,
+        metrics: Metrics,
+        max_wait: Duration,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { jobs, access, metrics, max_wait, stop }
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -91,6 +99,11 @@ impl Desk {
         }
     }
 
+    /// Whose turn a request takes: that of its tenant; of one that names none rightly, the default's.
+    pub(super) fn whose(&self, operation: Operation, subject: &str) -> Tenant {
+        self.tenant_of(operation, subject).unwrap_or_default()
+    }
+
     /// Whose request it is by its subject.
     fn tenant_of(&self, operation: Operation, subject: &str) -> Result<Tenant, RequestError> {
         let without = self.nats().topology().api(operation.as_str(), None);
@@ -101,7 +114,8 @@ impl Desk {
     async fn submit(&self, tenant: &Tenant, message: &Message) -> Result<ReceiptBody, RequestError> {
         let headers = message.headers.as_ref();
         let key = beside::key(headers, &message.payload, None);
-        let submitted = self.jobs.submit(tenant, &message.payload, key, beside::traceparent(headers)).await;
+        let (budget, trace) = (self.access.budget_of(tenant), beside::traceparent(headers));
+        let submitted = self.jobs.submit_within(budget.as_ref(), tenant, &message.payload, key, trace).await;
         self.metrics.submitted(Via::Nats, counted(&submitted));
         Ok(ReceiptBody::from(&submitted?))
     }

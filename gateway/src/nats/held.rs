@@ -38,9 +38,11 @@ impl Held {
         }
     }
 
-    /// It is to be tried again, later each time.
-    pub(super) async fn again(&self) {
-        self.0.nak(Some(pause(self.0.delivered()))).await;
+    /// It is to be tried again, later each time; says when.
+    pub(super) async fn again(&self) -> Duration {
+        let pause = pause(self.0.delivered());
+        self.0.nak(Some(pause)).await;
+        pause
     }
 
     /// Somebody else may have it at once.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluice_shared::domain::access::Quota;
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::effects::SubmitError;
 use sluice_shared::fault_points;
@@ -14,6 +15,7 @@ use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
 use sluice_shared::nats::{Nats, broker_error};
 use sluice_shared::panics::{Panicked, caught};
+use sluice_shared::places::{Place, Places};
 use sluice_shared::telemetry::{Metrics, Submitted, Via};
 use sluice_shared::topology::Topology;
 use tokio_util::sync::CancellationToken;
@@ -23,20 +25,27 @@ use super::beside;
 use super::hands::Hands;
 use super::held::Held;
 use super::refuse::{NotTold, Refused};
+use crate::access::{Access, OverQuota};
 use crate::jobs::{Jobs, Refusal, counted};
 
 /// How long one request for submissions stands. One that a broker forgot at an election is made again after this time.
 const STANDS: Duration = Duration::from_secs(5);
-/// How often a submission is tried that the broker will not take for a reason that may pass: some minutes.
+/// How often a submission is tried that is refused for a reason that may pass, be it the broker's or a quota: some minutes.
 const PATIENCE: u64 = 12;
+/// Submissions over a quota that wait in this gateway at a time, seven eighths of them for one tenant at most: all gateways
+/// together keep far fewer than the consumer may have handed out.
+const HELD_BACK: usize = 1024;
 /// How often a submission is handed out that panics, before it is refused.
 const TRIES_OF_WHAT_PANICS: u64 = 3;
 
 /// Takes durable submissions in.
 pub(super) struct Intake {
     pub(super) jobs: Jobs,
+    access: Access,
     pub(super) metrics: Metrics,
     options: Options,
+    /// Submissions over a quota that are tried again, of all tenants.
+    held_back: Places,
 }
 
 /// Why pulling ended.
@@ -54,6 +63,9 @@ enum Ended {
 enum NotYet {
     #[error(transparent)]
     NotStored(#[from] Refusal),
+    /// Its place is kept until it comes again.
+    #[error("{0}")]
+    OverQuota(Refusal, Place),
     #[error(transparent)]
     NotTold(#[from] NotTold),
     #[error("{0}")]
@@ -61,8 +73,8 @@ enum NotYet {
 }
 
 impl Intake {
-    pub(super) fn new(jobs: Jobs, metrics: Metrics, options: Options) -> Self {
-        Self { jobs, metrics, options }
+    pub(super) fn new(jobs: Jobs, access: Access, metrics: Metrics, options: Options) -> Self {
+        Self { jobs, access, metrics, options, held_back: Places::new(HELD_BACK) }
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -151,7 +163,13 @@ impl Intake {
             Ok(()) => held.done().await,
             Err(why) => {
                 tracing::debug!(%why, name, "a durable submission is tried again later");
-                held.again().await;
+                let pause = held.again().await;
+                if let NotYet::OverQuota(_, place) = why {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(pause).await;
+                        drop(place);
+                    });
+                }
             }
         }
     }
@@ -187,13 +205,19 @@ impl Intake {
         let key = beside::key(message.headers(), message.payload(), Some(name));
         fault_points::point("intake", key.unwrap_or_default());
         let traceparent = beside::traceparent(message.headers());
-        let submitted = self.jobs.submit(&tenant, message.payload(), key, traceparent).await;
+        let budget = self.access.budget_of(&tenant);
+        let submitted = self.jobs.submit_within(budget.as_ref(), &tenant, message.payload(), key, traceparent).await;
         self.metrics.submitted(Via::Nats, counted(&submitted));
         match submitted {
             Ok(_) => Ok(()),
             Err(refusal) if is_final(&refusal, message.delivered()) => {
                 Ok(self.refuse(&Refused::as_a_job(message, name, &tenant, &refusal)).await?)
             }
+            // What waits until its tenant may submit more has a place for that, or the consumer would have no room for others.
+            Err(refusal @ Refusal::OverQuota(OverQuota::Exceeded(_))) => match self.held_back.try_take(&tenant) {
+                Some(place) => Err(NotYet::OverQuota(refusal, place)),
+                None => Ok(self.refuse(&Refused::as_a_job(message, name, &tenant, &refusal)).await?),
+            },
             Err(refusal) => Err(refusal.into()),
         }
     }
@@ -214,8 +238,10 @@ fn is_final(refusal: &Refusal, tries: u64) -> bool {
         Refusal::NotTaken(SubmitError::Conflict { .. } | SubmitError::TooLarge | SubmitError::BodyTooLarge { .. }) => {
             true
         }
+        Refusal::OverQuota(OverQuota::TooLarge(_)) => true,
+        Refusal::OverQuota(OverQuota::Exceeded(exceeded)) => exceeded.quota == Quota::Day || tries >= PATIENCE,
         Refusal::StorageFull
-        | Refusal::OverQuota(_)
+        | Refusal::OverQuota(OverQuota::Unavailable)
         | Refusal::NotTaken(SubmitError::NoRoom | SubmitError::Unknown { .. }) => false,
         // A record of a newer version, a broker that is being changed: this may pass.
         Refusal::NotTaken(SubmitError::Refused(_)) => tries >= PATIENCE,
@@ -224,14 +250,22 @@ fn is_final(refusal: &Refusal, tries: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sluice_shared::domain::access::Exceeded;
+
     use super::*;
 
     #[test]
     fn what_may_pass_is_tried_again_and_what_cannot_is_refused() {
         let key = || "k".to_owned();
+        let over = |quota| OverQuota::from(Exceeded { quota, again_in: Duration::ZERO });
         let table = [
             (Refusal::TwoKeys, true),
             (Refusal::StorageFull, false),
+            (over(Quota::Second).into(), false),
+            (over(Quota::Open).into(), false),
+            (over(Quota::Day).into(), true),
+            (OverQuota::TooLarge(9).into(), true),
+            (OverQuota::Unavailable.into(), false),
             (Refusal::NotTaken(SubmitError::TooLarge), true),
             (Refusal::NotTaken(SubmitError::NoRoom), false),
             (Refusal::NotTaken(SubmitError::Unknown { key: key() }), false),
@@ -241,6 +275,7 @@ mod tests {
             assert_eq!(is_final(&refusal, PATIENCE - 1), expected, "{refusal}");
         }
         assert!(is_final(&Refusal::NotTaken(SubmitError::Refused(key())), PATIENCE));
+        assert!(is_final(&over(Quota::Second).into(), PATIENCE) && is_final(&over(Quota::Open).into(), PATIENCE));
         assert!(!is_final(&Refusal::NotTaken(SubmitError::NoRoom), PATIENCE));
     }
 }

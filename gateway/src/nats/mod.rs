@@ -20,6 +20,7 @@ use sluice_shared::config::Gateway;
 use sluice_shared::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::jobs::Jobs;
 use desk::Desk;
 use intake::Intake;
@@ -54,15 +55,16 @@ impl Options {
 /// Where the service cannot be started, or its connection is closed for good.
 pub async fn run(
     jobs: Jobs,
+    access: Access,
     options: Options,
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), ServiceError> {
-    let desk = Desk::new(jobs.clone(), metrics.clone(), options.max_wait, shutdown.clone());
+    let desk = Desk::new(jobs.clone(), access.clone(), metrics.clone(), options.max_wait, shutdown.clone());
     let service = Service::start(desk).await?;
     // Whatever ends the service ends the intake too.
     let stop = shutdown.child_token();
-    let intake = Intake::new(jobs, metrics, options);
+    let intake = Intake::new(jobs, access, metrics, options);
     let served = async {
         let served = service.run(options.grace).await;
         stop.cancel();

@@ -1,7 +1,7 @@
 //! The service as others find it: its name, its endpoints, and how many requests it handles at a time.
 //!
 //! Any number of gateways share the requests: their endpoints are in one queue group. Every request is a task of its own,
-//! so a slow one holds up no other. At a stop the endpoints are gone first; what has come in by then is answered.
+//! so a slow one holds up no other; tenants take turns, so many of one hold up no other's. At a stop the endpoints are gone first; what has come in by then is answered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use async_nats::service::endpoint::Endpoint;
 use async_nats::service::{Request, Service as Micro, ServiceExt};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sluice_shared::places::{Place, Places};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -21,7 +21,9 @@ use super::error::RequestError;
 
 /// Requests of one operation that are handled at a time; more of them wait for their turn.
 const AT_ONCE: usize = 256;
-/// Requests that wait for the end of a job at a time; more of them are sent away.
+/// Requests of one operation that are here at a time, or wait for the end of a job; more of them are sent away. No tenant has
+/// more than seven eighths of either.
+const IN_TURN: usize = 16_384;
 const WAITING: usize = 4096;
 
 /// The service is not there.
@@ -46,8 +48,9 @@ pub(super) struct Service {
 struct Serving {
     operation: Operation,
     endpoint: Endpoint,
-    /// Shared by the endpoints of an operation.
-    places: Arc<Semaphore>,
+    /// Shared by the endpoints of an operation: to be here, and to be handled.
+    places: Places,
+    turns: Places,
 }
 
 impl Service {
@@ -61,13 +64,14 @@ impl Service {
         let mut endpoints = Vec::new();
         for operation in Operation::ALL {
             let name = operation.as_str();
-            let places = Arc::new(Semaphore::new(if operation == Operation::Wait { WAITING } else { AT_ONCE }));
+            let (most, at_once) = room(operation);
+            let (places, turns) = (Places::new(most), Places::new(at_once));
             let of_tenant = (format!("{name}-for-tenant"), topology.api(name, Some("*")));
             for (name, subject) in [(name.to_owned(), topology.api(name, None)), of_tenant] {
                 let about = HashMap::from(operation.about().map(|(key, text)| (key.to_owned(), text.to_owned())));
                 let endpoint = micro.endpoint_builder().name(name).metadata(about).add(subject).await;
                 let endpoint = endpoint.map_err(ServiceError::NotStarted)?;
-                endpoints.push(Serving { operation, endpoint, places: Arc::clone(&places) });
+                endpoints.push(Serving { operation, endpoint, places: places.clone(), turns: turns.clone() });
             }
         }
         // Once the broker knows the subscriptions, requests find them.
@@ -108,28 +112,33 @@ impl Serving {
                 }
             };
             let Some(request) = request else { break };
-            match self.place().await {
-                Some(place) => drop(hands.spawn(handle(Arc::clone(&desk), self.operation, request, place))),
-                None => answer::send(desk.nats(), request, Err(RequestError::TooManyWaiting(WAITING))).await,
+            match self.places.try_take(&desk.whose(self.operation, &request.message.subject)) {
+                Some(place) => {
+                    drop(hands.spawn(handle(Arc::clone(&desk), self.operation, request, self.turns.clone(), place)));
+                }
+                None => {
+                    let refusal = Err(RequestError::TooManyWaiting(room(self.operation).0));
+                    answer::send(desk.nats(), request, refusal).await;
+                }
             }
         }
         while let Some(ended) = hands.join_next().await {
             log_broken(ended);
         }
     }
+}
 
-    /// A place among those that are handled; nothing where too many wait already.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let places = Arc::clone(&self.places);
-        if self.operation == Operation::Wait {
-            places.try_acquire_owned().ok()
-        } else {
-            places.acquire_owned().await.ok()
-        }
+/// How many requests of an operation are here at a time, and how many of these are handled: one that waits for the end of a
+/// job keeps nobody busy.
+fn room(operation: Operation) -> (usize, usize) {
+    match operation {
+        Operation::Wait => (WAITING, WAITING),
+        Operation::Submit | Operation::Get | Operation::Cancel => (IN_TURN, AT_ONCE),
     }
 }
 
-async fn handle(desk: Arc<Desk>, operation: Operation, request: Request, _place: OwnedSemaphorePermit) {
+async fn handle(desk: Arc<Desk>, operation: Operation, request: Request, turns: Places, _place: Place) {
+    let _turn = turns.take(&desk.whose(operation, &request.message.subject)).await;
     let answer = Box::pin(desk.handle(operation, &request.message)).await;
     answer::send(desk.nats(), request, answer).await;
 }

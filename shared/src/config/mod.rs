@@ -5,6 +5,7 @@
 
 mod check;
 mod presets;
+mod quotas;
 mod sections;
 mod targets;
 mod units;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use check::Faults;
 pub use presets::{PRESETS, Preset};
+pub use quotas::Quotas;
 pub use sections::{
     Auth, ConsumerStorage, Delivery, DestinationGate, Gate, Gateway, Log, LogFormat, Nats, Pause, Records, Retry,
     Secrets, Topology, Worker,
@@ -59,6 +61,8 @@ pub struct Config {
     pub gate: Gate,
     /// What may be called.
     pub targets: Targets,
+    /// How much tenants may submit.
+    pub quotas: Quotas,
     /// How long records are kept.
     pub records: Records,
     /// The delivery service.
@@ -147,6 +151,7 @@ impl Config {
         let retry = reading.section("retry", check::retry);
         let gate = reading.section("gate", check::gate);
         let targets = reading.section("targets", check::targets);
+        let quotas = reading.section("quotas", quotas::check);
         let records = reading.section("records", check::records);
         let delivery = reading.section("delivery", check::delivery);
         let secrets = reading.section("secrets", check::secrets);
@@ -161,6 +166,7 @@ impl Config {
                 retry: retry?,
                 gate: gate?,
                 targets: targets?,
+                quotas: quotas?,
                 records: records?,
                 delivery: delivery?,
                 secrets: secrets?,

@@ -138,6 +138,13 @@ impl KeyId {
     pub fn from_random(bits: [u8; 10]) -> Self {
         Self(BASE32.encode(&bits).into())
     }
+
+    /// What stands for a tenant where it is counted what all of it submits; no key has such a name.
+    #[must_use]
+    pub fn of_tenant(tenant: &Tenant) -> Self {
+        let hash = digest(&["tenant", tenant.as_str()]);
+        Self(format!("tenant-{}", BASE32.encode(&hash[..15])).into())
+    }
 }
 
 impl Incarnation {

@@ -164,7 +164,7 @@ pub struct RetryPolicy {
 pub struct Webhook {
     /// An http or https URL, or `nats:<subject>`.
     pub url: String,
-    /// Where it is posted from; stored and handed on.
+    /// Where it is wished to be posted from: kept as it came, and of no effect.
     pub regions: Vec<String>,
     /// Whether it counts towards the quorum.
     pub has_quorum_vote: bool,

@@ -22,6 +22,7 @@ pub mod renew;
 pub mod reroute;
 pub mod result;
 pub mod retry;
+pub mod shares;
 pub mod signature;
 pub mod submission;
 pub mod targets;

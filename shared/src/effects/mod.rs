@@ -6,6 +6,7 @@ mod caps;
 mod carrier;
 mod handle;
 mod held;
+mod open;
 mod perform;
 mod post_anew;
 mod redrive;
@@ -27,6 +28,7 @@ pub use redrive::NotRedriven;
 pub use retry::RetryError;
 pub use submit::{Receipt, Submission, SubmitError};
 
+use crate::domain::access::TenantQuotas;
 use crate::gate_settings::GateSettings;
 use crate::nats::Nats;
 use crate::nats::records::Records;
@@ -44,6 +46,7 @@ pub struct Effects {
     settled_ttl: Duration,
     metrics: Metrics,
     sealing: Sealing,
+    quotas: Arc<TenantQuotas>,
     gates: Arc<GateSettings>,
 }
 
@@ -52,14 +55,27 @@ impl Effects {
     #[must_use]
     pub fn new(nats: &Nats, queues: &Queues, caps: Caps, settled_ttl: Duration) -> Self {
         let (queues, metrics) = (queues.clone(), Metrics::new());
-        let (sealing, gates) = (Sealing::default(), Arc::default());
-        Self { nats: nats.clone(), records: nats.records(), queues, caps, settled_ttl, metrics, sealing, gates }
+        let (sealing, gates, quotas) = (Sealing::default(), Arc::default(), Arc::default());
+        let (nats, records) = (nats.clone(), nats.records());
+        Self { nats, records, queues, caps, settled_ttl, metrics, sealing, gates, quotas }
     }
 
     /// The same, with secrets sealed by this before they enter the broker.
     #[must_use]
     pub fn sealed_by(self, sealing: Sealing) -> Self {
         Self { sealing, ..self }
+    }
+
+    /// The same, with follow-ups counted among the open jobs of tenants that may have only so many.
+    #[must_use]
+    pub fn within(self, quotas: TenantQuotas) -> Self {
+        Self { quotas: Arc::new(quotas), ..self }
+    }
+
+    /// How much tenants may submit.
+    #[must_use]
+    pub fn quotas(&self) -> &TenantQuotas {
+        &self.quotas
     }
 
     /// The same, with accounts told apart as is configured for their destinations.

@@ -188,6 +188,7 @@ impl Effects {
         traceparent: Option<String>,
     ) -> Result<Submitted, NotDone> {
         let name = key.replace(':', "-");
+        self.count_as_open(tenant, &JobId::derive(tenant, &key)).await;
         let submission = Submission { tenant: tenant.clone(), key, job: job.clone(), traceparent };
         match Box::pin(self.submit(submission)).await {
             Ok(receipt) => Ok(if receipt.duplicate { Submitted::Duplicate } else { Submitted::Accepted }),

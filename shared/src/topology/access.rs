@@ -148,7 +148,8 @@ impl Topology {
             may.extend(["STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"].map(|what| api(what, &stream)));
             may.push(api("CONSUMER.DELETE", &format!("{stream}.*")));
         }
-        for bucket in [self.gates_bucket(), self.sweep_bucket(), self.regions_bucket()] {
+        let counted = self.open_bucket(); // follow-ups count for their tenant
+        for bucket in [self.gates_bucket(), self.sweep_bucket(), self.regions_bucket(), counted] {
             may.extend(self.writing_bucket(&bucket));
         }
         may.extend(self.watching(&self.gates_bucket()));
@@ -171,6 +172,7 @@ impl Topology {
         let mut may = self.acting();
         may.extend(self.taking(&self.results_stream(), self.results_consumer()));
         may.extend(self.taking(&self.deliveries_stream(), self.deliveries_consumer()));
+        may.extend(self.writing_bucket(&self.open_bucket())); // follow-ups count for their tenant
         may.extend([self.results_stream(), self.deliveries_stream()].map(|stream| api("STREAM.MSG.GET", &stream)));
         may.extend(self.writing_bucket(&self.deliveries_bucket()));
         may.extend(self.watching(&self.webhook_secrets_bucket()));

@@ -8,6 +8,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::State;
 use futures_util::StreamExt;
 use serde_json::Value;
+use sluice_gateway::access::Access;
 use sluice_gateway::jobs::Jobs;
 use sluice_gateway::nats::{Options, ServiceError, run};
 use sluice_shared::domain::id::{JobId, Tenant};
@@ -91,7 +92,7 @@ impl Rig {
         let gateway = Gateway {
             metrics: metrics.clone(),
             stop: stop.clone(),
-            running: tokio::spawn(run(jobs, options, metrics, stop)),
+            running: tokio::spawn(run(jobs, Access::open(), options, metrics, stop)),
         };
         until("a gateway that answers", async || self.ask("$SRV.PING.sluice", "").await.is_some().then_some(())).await;
         gateway

@@ -26,6 +26,8 @@ pub(super) struct Hand {
     pub(super) stands: delivery::InHand,
     /// The newest message of a webhook's chain that is known: the one in hand, or 0 where the result begins the chain.
     pub(super) newest: u64,
+    /// How many seats one of its posts takes.
+    pub(super) weight: usize,
     /// How often this try was put off before.
     postponed: u32,
 }
@@ -53,7 +55,7 @@ impl Hand {
     pub(super) fn of_result(result: JobResult) -> Self {
         let result = JobResult { follow_up: None, ..result };
         let about = (0..result.webhooks.len()).collect();
-        Self { result, about, stands: delivery::InHand::Result, newest: 0, postponed: 0 }
+        Self { result, about, stands: delivery::InHand::Result, newest: 0, weight: 1, postponed: 0 }
     }
 
     /// What came due, as it is in the stream at this sequence.
@@ -67,7 +69,20 @@ impl Hand {
             return Err(Unreadable::Malformed("it is about a webhook that its job does not have".into()));
         }
         let stands = delivery::InHand::Due { attempt };
-        Ok(Self { result, about: vec![webhook], stands, newest: sequence, postponed })
+        Ok(Self { result, about: vec![webhook], stands, newest: sequence, weight: 1, postponed })
+    }
+
+    /// The same whose posts take so many seats.
+    pub(super) fn weighing(self, weight: usize) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Which of the two consumers it came from.
+    pub(super) fn kind(&self) -> Kind {
+        match self.stands {
+            delivery::InHand::Result => Kind::Result,
+            delivery::InHand::Due { .. } => Kind::Due,
+        }
     }
 
     /// How often the try in hand was put off before.

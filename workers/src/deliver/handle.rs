@@ -19,9 +19,11 @@ use sluice_shared::wire::{self, Unreadable};
 use tokio::time::{Instant, timeout};
 
 use super::endpoints::{Endpoints, put_off};
+use super::hall::Halls;
 use super::hand::{Hand, Kind, Made};
 use super::memory::{Known, Memory, NotRemembered, may_be_known};
 use super::post::{Poster, Target};
+use super::seats::{Seat, Seats};
 use super::{DeliveryError, DeliveryOptions, Stop};
 
 /// When a message that somebody newer wrote is handed out again.
@@ -73,6 +75,7 @@ pub(super) struct Handler {
     pub(super) metrics: Metrics,
     pub(super) memory: Memory,
     endpoints: Endpoints,
+    halls: Halls,
     poster: Poster,
     stop: Stop,
 }
@@ -87,6 +90,7 @@ impl Handler {
         Ok(Self {
             memory: Memory::new(effects.nats(), options.schedule.clone(), effects.settled_ttl()),
             endpoints: Endpoints::new(options.per_endpoint, stop.stopping.clone()),
+            halls: Halls::new(options, effects.nats().max_payload()),
             poster: Poster::new(&effects, options)?,
             effects: effects.counted_by(&metrics),
             metrics,
@@ -133,7 +137,8 @@ impl Handler {
         }
         let known =
             if may_be_known(message, &result) { self.memory.read(&result).await? } else { Known::nothing(&result) };
-        self.deliver(&Hand::of_result(result), known).await
+        let weight = self.halls.weight(Kind::Result, message.payload().len());
+        self.deliver(&Hand::of_result(result).weighing(weight), known).await
     }
 
     /// Whether the result that this is a copy of is in the stream still: then whoever has that deals with it.
@@ -142,7 +147,8 @@ impl Handler {
     }
 
     async fn due(&self, message: &InHand) -> Result<(), Undone> {
-        let hand = Hand::of_due(message.payload(), message.sequence())?;
+        let weight = self.halls.weight(Kind::Due, message.payload().len());
+        let hand = Hand::of_due(message.payload(), message.sequence())?.weighing(weight);
         let known = self.memory.read(&hand.result).await?;
         self.deliver(&hand, known).await
     }
@@ -188,7 +194,7 @@ impl Handler {
         }
     }
 
-    /// One try: a post, unless the endpoint is busy or we are stopping.
+    /// One try: a post, unless the endpoint is busy, its tenant has as many on the wire as it may, or we are stopping.
     async fn attempt(&self, hand: &Hand, webhook: usize, attempt: u32) -> Made {
         fault_points::point("delivery", &hand.result.key);
         let (came, took) = match Target::of(&hand.result.webhooks[webhook].url) {
@@ -204,7 +210,7 @@ impl Handler {
             () = self.poster.ready() => {}
             () = self.stop.cut.cancelled() => return (Came::Postponed { by: SOONEST }, Duration::ZERO),
         }
-        let Some(_seat) = self.endpoints.enter(&target.endpoint()).await else {
+        let Some(_seats) = self.seats(hand, &target).await else {
             return (Came::Postponed { by: put_off(hand.postponed(), rand::random()) }, Duration::ZERO);
         };
         let begin = Instant::now();
@@ -214,6 +220,16 @@ impl Handler {
             () = self.stop.cut.cancelled() => Came::Postponed { by: SOONEST },
         };
         (came, begin.elapsed())
+    }
+}
+
+impl Handler {
+    /// What a post takes: a seat at its endpoint, and one among all that this process has on the wire.
+    async fn seats(&self, hand: &Hand, target: &Target) -> Option<(Seat, Seat)> {
+        let tenant = &hand.result.tenant;
+        let seat = self.endpoints.enter(&target.endpoint(), tenant).await?;
+        let hall = self.halls.of(hand.kind());
+        Some((seat, Seats::enter(hall, tenant, hand.weight, &self.stop.stopping).await?))
     }
 }
 

@@ -33,8 +33,7 @@ impl Drop for Weight {
 impl Hands {
     /// Room for `most` messages; by size for as many of the largest as one endpoint that hangs may hold, and some more.
     pub(super) fn new(most: usize, per_endpoint: usize, max_payload: usize) -> Self {
-        let largest = max_payload + BESIDE;
-        let most_bytes = largest.saturating_mul(per_endpoint.saturating_add(LARGEST));
+        let (largest, most_bytes) = (max_payload + BESIDE, most_bytes(per_endpoint, max_payload));
         Self { tasks: JoinSet::new(), bytes: Arc::default(), most, most_bytes, largest }
     }
 
@@ -73,6 +72,11 @@ impl Hands {
             self.one_ended().await;
         }
     }
+}
+
+/// How much of one consumer may be in hand by size.
+pub(super) fn most_bytes(per_endpoint: usize, max_payload: usize) -> usize {
+    (max_payload + BESIDE).saturating_mul(per_endpoint.saturating_add(LARGEST))
 }
 
 fn note(ended: Result<(), JoinError>) {

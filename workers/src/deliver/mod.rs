@@ -17,6 +17,7 @@
 //! shows as delivered, dead or waiting for a later time is posted.
 
 mod endpoints;
+mod hall;
 mod hand;
 mod handle;
 mod hands;
@@ -27,6 +28,7 @@ mod options;
 mod poison;
 mod post;
 mod pull;
+mod seats;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -87,7 +87,7 @@ impl Http {
     async fn submit_foreign(&self, caller: &Caller, tenant: &Tenant, json: &[u8]) -> Result<Answer, Problem> {
         needs(caller, Submit)?;
         let job = job::read(json);
-        let (http, budget, of) = (self.clone(), self.access.budget(caller), tenant.clone());
+        let (http, budget, of) = (self.clone(), self.access.budget(caller, tenant), tenant.clone());
         let hashed = job.key.is_some();
         let taking = async move { http.take(budget.as_ref(), &of, &job.json, job.key.as_deref(), None).await };
         match self.to_its_end(taking).await? {

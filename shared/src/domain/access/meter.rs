@@ -39,7 +39,7 @@ pub enum Quota {
 
 /// A quota is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the quota of this key, {quota}, is used up: try again after the time that `retry-after` says")]
+#[error("the quota {quota} is used up: try again after the time that `retry-after` says")]
 pub struct Exceeded {
     /// Which.
     pub quota: Quota,

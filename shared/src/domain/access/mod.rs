@@ -9,6 +9,7 @@ mod quotas;
 mod scope;
 mod secret;
 mod standing;
+mod tenants;
 mod wish;
 
 pub use key::{Ceiling, Key};
@@ -18,4 +19,5 @@ pub use quotas::Quotas;
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use secret::{ApiKey, PREFIX, Secret, SecretHash};
 pub use standing::{Standing, Window};
+pub use tenants::TenantQuotas;
 pub use wish::{MayNot, Wish};
