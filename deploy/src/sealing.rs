@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn accounts_that_are_told_by_credentials_need_a_key() {
+        let toml = "[gate.destinations.\"a.example\"]\naccount_from = \"authorization\"";
+        let (gate, plain) = (config::Config::from_toml(toml).unwrap().gate, config::Config::default().gate);
+        let keyed = Sealing::new(Seal::new(SealKey::of_bytes([1; 32]), None), []);
+        let without = Sealing::default();
+        assert!(has_a_key_for_accounts(&gate, &keyed).is_ok() && has_a_key_for_accounts(&plain, &without).is_ok());
+        assert!(matches!(has_a_key_for_accounts(&gate, &without), Err(Failure::Usage(_))));
+    }
+
+    #[test]
     fn a_file_that_holds_no_key_is_refused_without_its_content() {
         let (dir, secrets) = (tempfile::tempdir().unwrap(), config::Config::default().secrets);
         let file = dir.path().join("key");

@@ -168,9 +168,10 @@ async fn accounts_have_equal_shares(workers: usize) {
     submit(&scene, 50, "/b", &json!({"account": "b"})).await;
     let calls = wait_for_calls(&scene, 1050).await;
     let of_b: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].path == "/b").collect();
-    let among = of_b[49] - of_b[0] + 1;
-    shown(&format!("{workers} workers: 50 of {among}, the first after {} others", of_b[0] - before));
-    assert!((85..=125).contains(&among), "50 of b's among {among} calls");
+    let tens: Vec<usize> = (9..50).step_by(10).map(|nth| of_b[nth] - of_b[0] + 1).collect();
+    shown(&format!("{workers} workers: tens of b by {tens:?}, the first after {} others", of_b[0] - before));
+    // The last ten are in the hands of one worker or the other, which may have another turn before it.
+    assert!(tens[3].abs_diff(80) <= 12, "40 of b's among {} calls", tens[3]);
     // One's thousand are all there: what the other did not use was not lost.
     assert_eq!(shares(&calls), [("/a", 1000), ("/b", 50)].into());
 }

@@ -124,6 +124,17 @@ fn a_log_filter_and_a_destination_that_mean_nothing_are_refused() {
 }
 
 #[test]
+fn what_accounts_share_without_a_rate_and_what_is_no_header_are_refused() {
+    let said = refusal(
+        "[gate.destinations.\"a.example\"]\nshared_burst = 2\nshared_concurrency = 0\naccount_from = \"X-Key\"\n",
+    );
+    for part in ["shared_burst is about all accounts", "shared_concurrency must be at least 1", "account_from must be"]
+    {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[test]
 fn text_that_is_no_toml_is_refused_without_quoting_it() {
     let said = refusal("[nats]\npassword = \"hunter2\n");
     assert!(said.contains("line 2") && !said.contains("hunter2"), "{said}");

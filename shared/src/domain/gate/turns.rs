@@ -23,10 +23,16 @@ pub struct Line {
     pub priority: Priority,
 }
 
+/// The accounts of a tenant.
+type Accounts<T> = Level<Option<String>, Lines<T>>;
+
+/// The lines of an account.
+type Lines<T> = Level<Priority, VecDeque<T>>;
+
 /// All that waits at a gate.
 #[derive(Debug)]
 pub struct Turns<T> {
-    tenants: Level<Tenant, Level<Option<String>, Level<Priority, VecDeque<T>>>>,
+    tenants: Level<Tenant, Accounts<T>>,
     waiting: usize,
 }
 
@@ -88,8 +94,8 @@ impl Share for Tenant {}
 
 impl Share for Option<String> {}
 
-/// 8:4:1. A job of high priority among many of the others waits for one slot as a rule, two at most, and one of low priority for thirteen:
-/// late, but within sight.
+/// 8:4:1. Of its account's slots one of high priority that has come to the front lets two go to others at most, one of low
+/// priority twelve: that is late, but within sight.
 impl Share for Priority {
     fn stride(&self) -> u64 {
         match self {
