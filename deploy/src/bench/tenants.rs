@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::document::{Report, lost_or_doubled, measured, ms, rounded, table};
+use super::document::{Report, lost_or_doubled, measured, rounded, table};
 use super::load::{Door, Jobs, flood};
 use super::monotonic::micros;
 use super::stage::{Plan, Stage};
@@ -119,8 +119,11 @@ async fn ask(
 
 impl Both {
     fn entry(&self, what: &str, of: impl Fn(&Times) -> &Vec<u64>) -> Value {
-        let times =
-            |times: &Times| json!({ "p50": ms(percentile(of(times), 0.5)), "p99": ms(percentile(of(times), 0.99)) });
+        let hundredths = |micros: Option<u64>| micros.map(|micros| rounded(micros as f64 / 1000.0, 2));
+        let times = |times: &Times| {
+            let at = |share: f64| hundredths(percentile(of(times), share));
+            json!({ "p50": at(0.5), "p99": at(0.99) })
+        };
         let ratio = |share: f64| {
             let (alone, beside) = (percentile(of(&self.alone), share)?, percentile(of(&self.beside), share)?);
             Some(rounded(beside as f64 / alone.max(1) as f64, 2))
