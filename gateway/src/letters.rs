@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of HTTP. Invariant: a letter is forgotten only after what it holds was handed back, or by somebody's wish.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use sluice_shared::clock::Millis;
@@ -28,11 +29,13 @@ pub struct Letters {
 }
 
 /// A dead letter as it is shown. Without `outcome` in lists.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
 pub struct LetterBody {
     /// What names it.
     pub id: String,
     /// `webhook`, `submission`, `message` or `result`.
+    #[schemars(extend("enum" = ["webhook", "submission", "message", "result"]))]
     pub kind: &'static str,
     /// Whose it is; absent where nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,11 +56,13 @@ pub struct LetterBody {
     pub size: usize,
     /// What would be posted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "WebhookBody")]
     pub outcome: Option<Value>,
 }
 
 /// Some letters in the order in which they were set aside.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetters")]
 pub struct PageBody {
     /// The letters.
     pub letters: Vec<LetterBody>,
@@ -67,7 +72,8 @@ pub struct PageBody {
 }
 
 /// What became of many.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLettersDone")]
 pub struct DoneBody {
     /// How many were tried again, or forgotten.
     pub done: usize,

@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod keys;
 pub mod letters;
 pub mod nats;
+pub mod openapi;
 pub mod problem;
 pub mod queues;
 pub mod secrets;

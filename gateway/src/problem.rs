@@ -4,6 +4,7 @@
 //! the idempotency key.
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use sluice_shared::domain::submission::Fault;
 use sluice_shared::effects::{CancelError, RetryError, SubmitError};
@@ -19,10 +20,11 @@ const AGAIN_SOON: u32 = 1;
 const AGAIN_LATER: u32 = 10;
 
 /// What went wrong, for programs and for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// The HTTP status; beside it `type` and `title`, which say the same.
     #[serde(flatten, serialize_with = "in_words")]
+    #[schemars(with = "Words")]
     pub status: StatusCode,
     /// Which problem it is; stable.
     pub code: &'static str,
@@ -216,9 +218,10 @@ impl From<&SecretsError> for Problem {
 }
 
 /// The status as RFC 9457 has it: where the type is `about:blank`, the title is the status in words.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Words {
     #[serde(rename = "type")]
+    #[schemars(extend("const" = "about:blank"))]
     kind: &'static str,
     title: &'static str,
     status: u16,

@@ -42,6 +42,13 @@ const EZTHROTTLE: Packages = Packages {
     import: "import ezthrottle",
 };
 
+const SCHEMATHESIS: Packages = Packages {
+    name: "schemathesis",
+    file: "requirements-schemathesis.txt",
+    requirements: include_str!("../python/requirements-schemathesis.txt"),
+    import: "import schemathesis",
+};
+
 /// Where a script is.
 #[must_use]
 pub fn script(name: &str) -> PathBuf {
@@ -76,6 +83,16 @@ pub fn with_webhooks() -> PathBuf {
 pub fn with_ezthrottle() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| EZTHROTTLE.found_or_made()).clone()
+}
+
+/// The same with what calls an HTTP interface as its OpenAPI document says.
+///
+/// # Panics
+/// As `with_nats`.
+#[must_use]
+pub fn with_schemathesis() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| SCHEMATHESIS.found_or_made()).clone()
 }
 
 impl Packages {

@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// Writes the accounts, users and permissions that a nats-server enforces, with a key for each role and tenant
     #[command(after_help = NATS_CONFIG_HELP)]
     NatsConfig(NatsConfigArgs),
+    /// Prints the OpenAPI 3.1 document of the HTTP interface, which a gateway has at /openapi.json
+    #[command(name = "openapi", after_help = OPENAPI_HELP)]
+    OpenApi,
     /// Runs the embedded nats-server for the process that holds the other end of standard input.
     #[command(name = SUBCOMMAND, hide = true)]
     EmbeddedNats(GuardOptions),
@@ -305,6 +308,11 @@ const WORKER_HELP: &str = "Example:
 
 Any number of workers can run on one NATS: they share the rate of each destination.
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 wrong usage or configuration, 3 NATS cannot be reached.";
+
+const OPENAPI_HELP: &str = "Example:
+  sluice openapi > openapi.json
+
+Exit codes: 0.";
 
 const DELIVERY_HELP: &str = "Example:
   sluice delivery --nats nats://10.0.0.5:4222 --metrics 127.0.0.1:9092

@@ -57,6 +57,10 @@ async fn run(command: Command) -> ExitCode {
         Command::Keys(command) => Box::pin(keys::keys(command)).await,
         Command::Topology(args) => Box::pin(topology::topology(args)).await,
         Command::NatsConfig(args) => nats_config::nats_config(args),
+        Command::OpenApi => {
+            say(&format!("{:#}", sluice_gateway::http::document()));
+            Ok(())
+        }
         Command::BenchSink(args) => bench::sink(args).await,
         Command::BenchFloor(args) => bench::floor(args).await,
         Command::EmbeddedNats(options) => return guard(options).await,

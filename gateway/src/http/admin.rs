@@ -9,11 +9,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use sluice_shared::nats::{Nats, broker_error};
 use sluice_shared::telemetry::Metrics;
 use tokio::time::timeout;
 
+use super::operations as of;
+use super::routes::Open;
 use crate::access::Access;
 
 /// The media type of what Prometheus reads.
@@ -25,7 +26,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// What the answers are made from.
 #[derive(Clone)]
-struct Admin {
+pub(super) struct Admin {
     nats: Nats,
     metrics: Metrics,
     access: Access,
@@ -33,11 +34,13 @@ struct Admin {
 
 /// A role that lets nobody in behind a door has none that would have to be ready.
 pub(super) fn routes(nats: Nats, metrics: Metrics, access: Access) -> Router {
-    Router::new()
-        .route("/metrics", get(show_metrics))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readiness))
-        .with_state(Admin { nats, metrics, access })
+    open().router(Admin { nats, metrics, access })
+}
+
+/// What there is for anybody.
+pub(super) fn open() -> Open<Admin> {
+    let alive = Open::new().at("/healthz", async || "ok\n", of::health());
+    alive.at("/readyz", readiness, of::readiness()).at("/metrics", show_metrics, of::metrics())
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {

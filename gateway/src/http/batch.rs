@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use schemars::JsonSchema;
 use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserializer, Serialize};
 use serde_json::error::Category;
@@ -29,13 +30,15 @@ const AT_ONCE: usize = 32;
 const TIMES_A_JOB: usize = 4;
 
 /// The answers to a batch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BatchAnswers")]
 pub(super) struct BatchBody {
     items: Vec<ItemBody>,
 }
 
 /// What `POST /v1/jobs` would have answered to one job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BatchAnswer")]
 struct ItemBody {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,12 +13,18 @@ use crate::problem::Problem;
 
 /// How long a client may be silent in the middle of a body.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long a whole body may take, however steadily it comes: at least 70 KiB a second of one of 8 MiB.
+const WHOLE: Duration = Duration::from_secs(120);
 /// How long a body that is too large is read on: a client that is still sending would not see the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Reads the whole body, at most `limit` bytes.
 pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
     declares_json(request.headers())?;
+    timeout(WHOLE, whole(request, limit)).await.unwrap_or_else(|_| Err(too_slow(WHOLE)))
+}
+
+async fn whole(request: Request, limit: usize) -> Result<Bytes, Problem> {
     let asks_first = request.headers().contains_key(header::EXPECT);
     let announced = request.body().size_hint().lower();
     let mut body = request.into_body().into_data_stream();
@@ -47,10 +53,7 @@ async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
             let detail = "the body broke off before its end: send the request again";
             Err(Problem::new(StatusCode::BAD_REQUEST, "incomplete", detail))
         }
-        Err(_) => {
-            let detail = format!("nothing of the body came for {SILENCE:?}: send the request again");
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail))
-        }
+        Err(_) => Err(too_slow(SILENCE)),
     }
 }
 
@@ -64,6 +67,11 @@ pub(super) async fn pass_over(request: Request) {
 async fn drain(mut body: BodyDataStream) {
     // What is left after that time is cut off, so how this ends makes no difference.
     let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.next().await {} }).await;
+}
+
+fn too_slow(within: Duration) -> Problem {
+    let detail = format!("the body, or more of it, did not come within {within:?}: send the request again");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
 }
 
 fn too_large(limit: usize) -> Problem {

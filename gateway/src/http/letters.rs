@@ -14,7 +14,7 @@ use crate::letters::{DoneBody, LetterBody, LetterError, PageBody, Wish};
 use crate::problem::Problem;
 
 /// Letters of a page, where nothing is said, and at most.
-const PAGE: (usize, usize) = (50, 500);
+pub(super) const PAGE: (usize, usize) = (50, 500);
 
 /// The letter that a path names.
 pub(super) struct Id(u64);

@@ -6,12 +6,15 @@
 mod admin;
 mod batch;
 mod body;
+mod connection;
+mod description;
 mod events;
 mod ezthrottle;
 mod guard;
 mod jobs;
 mod keys;
 mod letters;
+mod operations;
 mod problem;
 mod query;
 mod queues;
@@ -39,9 +42,15 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Access, Need};
 use crate::jobs::Jobs;
 use crate::letters::Letters;
+use crate::openapi;
 use crate::problem::Problem;
+use operations as of;
 pub use routes::Route;
 use routes::{Table, delete, get, post, put};
+use server::Limits;
+
+/// What the document says of the wire of EZThrottle's clients.
+pub(crate) use ezthrottle::schemas as foreign_schemas;
 
 /// What every handler has at hand.
 #[derive(Clone)]
@@ -80,7 +89,9 @@ pub async fn serve(
     let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone(), access.clone());
     let settings = Arc::new(settings.clone());
     let http = Http { jobs, access, settings, metrics, stop: stop.clone(), begun: begun.clone() };
-    server::run(listener, complete(table().guarded(&http).merge(admin)), grace, begun, stop).await
+    let open = admin.merge(description::open().router(()));
+    let limits = Limits::new(grace);
+    server::run(listener, complete(table().guarded(&http).merge(open)), limits, begun, stop).await
 }
 
 /// `/metrics`, `/healthz` and `/readyz` alone, for a role that serves nothing else.
@@ -94,45 +105,59 @@ pub async fn serve_admin(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let admin = admin::routes(nats, metrics, Access::open());
-    server::run(listener, complete(admin), admin::GRACE, TaskTracker::new(), stop).await
+    server::run(listener, complete(admin), Limits::new(admin::GRACE), TaskTracker::new(), stop).await
 }
 
-/// All routes but those of health and metrics, each with what a caller needs for it.
+/// All routes that ask for a key, each with what it takes.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     table().routes()
 }
 
+/// The OpenAPI document of all routes.
+#[must_use]
+pub fn document() -> serde_json::Value {
+    let open = [admin::open().routes(), description::open().routes()].concat();
+    openapi::document(&[routes(), open].concat())
+}
+
 fn table() -> Table {
     let gates = Need::operators(Operate); // tenants share them
-    let signing = get(Read, webhook_secrets::get).put(Operate, webhook_secrets::set);
-    let signing = signing.delete(Operate, webhook_secrets::forget);
-    let foreign = get(Read, ezthrottle::secrets).post(Operate, ezthrottle::set_secrets);
-    let foreign = foreign.delete(Operate, ezthrottle::forget_secrets);
+    let signing = get(Read, webhook_secrets::get, of::webhook_secrets());
+    let signing = signing.put(Operate, webhook_secrets::set, of::set_webhook_secrets());
+    let signing = signing.delete(Operate, webhook_secrets::forget, of::forget_webhook_secrets());
+    let job = get(Read, jobs::get, of::job()).delete(Submit, jobs::cancel, of::cancel());
+    let queue = get(Read, queues::get, of::queue()).patch(gates, queues::adjust, of::adjust());
+    let letter = get(Read, letters::get, of::letter()).delete(Operate, letters::forget, of::forget_letter());
+    let api_keys = get(Admin, keys::list, of::keys()).post(Admin, keys::create, of::create_key());
+    let secret = put(Operate, secrets::set, of::set_secret()).delete(Operate, secrets::forget, of::forget_secret());
+    let foreign = get(Read, ezthrottle::secrets, of::foreign_secrets());
+    let foreign = foreign.post(Operate, ezthrottle::set_secrets, of::set_foreign_secrets());
+    let foreign = foreign.delete(Operate, ezthrottle::forget_secrets, of::forget_foreign_secrets());
     Table::default()
-        .at("/v1/jobs", post(Submit, jobs::submit))
-        .at("/v1/jobs/batch", post(Submit, batch::submit))
-        .at("/v1/jobs/{id}", get(Read, jobs::get).delete(Submit, jobs::cancel))
-        .at("/v1/jobs/{id}/events", get(Read, events::follow))
-        .at("/v1/jobs/{id}/retry", post(Submit, jobs::retry))
-        .at("/v1/jobs/{id}/webhooks/{number}/replay", post(Submit, jobs::replay))
-        .at("/v1/queues", get(Read, queues::list))
-        .at("/v1/queues/{queue}", get(Read, queues::get).patch(gates, queues::adjust))
-        .at("/v1/queues/{queue}/pause", post(Operate, queues::pause))
-        .at("/v1/queues/{queue}/resume", post(Operate, queues::resume))
-        .at("/v1/queues/{queue}/purge", post(Operate, queues::purge))
-        .at("/v1/dead-letters", get(Read, letters::list))
-        .at("/v1/dead-letters/redrive", post(Operate, letters::redrive_all))
-        .at("/v1/dead-letters/purge", post(Operate, letters::forget_all))
-        .at("/v1/dead-letters/{id}", get(Read, letters::get).delete(Operate, letters::forget))
-        .at("/v1/dead-letters/{id}/redrive", post(Operate, letters::redrive))
-        .at("/v1/keys", get(Admin, keys::list).post(Admin, keys::create))
-        .at("/v1/keys/{id}", delete(Admin, keys::revoke))
-        .at("/v1/secrets", get(Read, secrets::list))
-        .at("/v1/secrets/{name}", put(Operate, secrets::set).delete(Operate, secrets::forget))
+        .at("/v1/jobs", post(Submit, jobs::submit, of::submit()))
+        .at("/v1/jobs/batch", post(Submit, batch::submit, of::submit_batch()))
+        .at("/v1/jobs/{id}", job)
+        .at("/v1/jobs/{id}/events", get(Read, events::follow, of::events()))
+        .at("/v1/jobs/{id}/retry", post(Submit, jobs::retry, of::retry()))
+        .at("/v1/jobs/{id}/webhooks/{number}/replay", post(Submit, jobs::replay, of::replay()))
+        .at("/v1/queues", get(Read, queues::list, of::queues()))
+        .at("/v1/queues/{queue}", queue)
+        .at("/v1/queues/{queue}/pause", post(Operate, queues::pause, of::pause()))
+        .at("/v1/queues/{queue}/resume", post(Operate, queues::resume, of::resume()))
+        .at("/v1/queues/{queue}/purge", post(Operate, queues::purge, of::purge()))
+        .at("/v1/dead-letters", get(Read, letters::list, of::letters()))
+        .at("/v1/dead-letters/redrive", post(Operate, letters::redrive_all, of::redrive_all()))
+        .at("/v1/dead-letters/purge", post(Operate, letters::forget_all, of::forget_all()))
+        .at("/v1/dead-letters/{id}", letter)
+        .at("/v1/dead-letters/{id}/redrive", post(Operate, letters::redrive, of::redrive()))
+        .at("/v1/keys", api_keys)
+        .at("/v1/keys/{id}", delete(Admin, keys::revoke, of::revoke_key()))
+        .at("/v1/secrets", get(Read, secrets::list, of::secrets()))
+        .at("/v1/secrets/{name}", secret)
         .at("/v1/webhook-secrets", signing)
-        .at("/api/v1/proxy", post(Submit, ezthrottle::proxy))
-        .at("/api/v1/jobs", post(Submit, ezthrottle::submit))
+        .at("/api/v1/proxy", post(Submit, ezthrottle::proxy, of::foreign_proxy()))
+        .at("/api/v1/jobs", post(Submit, ezthrottle::submit, of::foreign_job()))
         .at("/api/v1/webhook-secrets", foreign)
 }
 
@@ -174,8 +199,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap().to_string(), CancellationToken::new());
         let routes = complete(Router::new().route("/break", get(break_off)).route("/", get(async || "well")));
-        let grace = Duration::from_secs(5);
-        let serving = tokio::spawn(server::run(listener, routes, grace, TaskTracker::new(), stop.clone()));
+        let limits = Limits::new(Duration::from_secs(5));
+        let serving = tokio::spawn(server::run(listener, routes, limits, TaskTracker::new(), stop.clone()));
         let answer = ask(&address, "/break").await;
         assert!(answer.starts_with("HTTP/1.1 500") && answer.contains(r#""code":"internal""#), "{answer}");
         assert!(!answer.contains("nobody"), "{answer}");

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::webhook_secrets::SecretsError;
 
 /// The media type of problem details.
-const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(super) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// What an answer of 401 always says (RFC 9110, 11.6.1).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"sluice\"");

@@ -14,7 +14,7 @@ use crate::queues::{MOST_PURGED, MOST_SHOWN, NoAdjustment, Page, Purged, QueueBo
 use crate::queues::{Queues, read_adjustment};
 
 /// Queues of a page, where the request does not say.
-const SHOWN: usize = 100;
+pub(super) const SHOWN: usize = 100;
 /// The largest change, in bytes.
 const LARGEST: usize = 64 * 1024;
 

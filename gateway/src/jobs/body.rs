@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sluice_shared::clock::Millis;
@@ -21,7 +22,8 @@ use super::waiting::Waiting;
 use super::webhooks::WebhookStatus;
 
 /// A job, how far it has come, and how it ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
 pub struct JobBody {
     /// The job.
     pub job_id: String,
@@ -50,6 +52,7 @@ pub struct JobBody {
     /// Its contenders; the first is its own request.
     pub branches: Vec<BranchBody>,
     /// What the caller gave; an empty object where nothing was given.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub metadata: Box<RawValue>,
     /// How it ended, once it has.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +65,8 @@ pub struct JobBody {
 }
 
 /// A contender.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Branch")]
 pub struct BranchBody {
     /// Its number; 0 is the job's own request.
     pub branch: BranchId,
@@ -99,7 +103,7 @@ pub struct BranchBody {
 }
 
 /// Where a branch is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BranchStatus {
     /// Its trigger has not come.
@@ -125,7 +129,8 @@ pub enum BranchStatus {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LastAttempt")]
 pub struct LastBody {
     /// Which attempt, from 1.
     pub attempt: u32,
@@ -143,7 +148,8 @@ pub struct LastBody {
 }
 
 /// A webhook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Webhook")]
 pub struct WebhookBody {
     /// The `webhook-id` of its posts.
     pub id: String,

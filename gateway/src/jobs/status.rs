@@ -2,6 +2,7 @@
 //!
 //! Pure. Invariant: an ended job shows its outcome and nothing else; a lost event may show `queued`, never an end.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::event::What;
@@ -12,8 +13,9 @@ use sluice_shared::domain::record::{BranchState, Record};
 use super::waiting::Waiting;
 
 /// Where a job, or a live branch of it, is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "JobStatus")]
 pub enum Status {
     /// Its next attempt is due later.
     BackingOff,

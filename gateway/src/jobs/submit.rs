@@ -1,5 +1,6 @@
 //! Taking a job in: from JSON to a receipt, whichever way it came.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock;
 use sluice_shared::domain::id::{JobId, Tenant};
@@ -16,7 +17,8 @@ use crate::access::{Budget, OverQuota, Spent};
 const LONGEST_KEY: usize = 512;
 
 /// What a submitter gets back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Receipt")]
 pub struct ReceiptBody {
     /// The job.
     pub job_id: String,

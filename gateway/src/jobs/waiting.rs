@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::gate::{GateState, Limits, Nanos, effective, in_flight, next_slot, reserve};
@@ -16,7 +17,7 @@ use sluice_shared::domain::id::QueueName;
 const ONE_BY_ONE: (u32, Duration) = (1_000, Duration::from_secs(8));
 
 /// Why a branch waits, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Waiting {
     /// What it waits for.
     pub reason: Reason,
@@ -32,8 +33,9 @@ pub struct Waiting {
 }
 
 /// What a branch waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "WaitingReason")]
 pub enum Reason {
     /// The moment before which the job is not to be run.
     RetryAt,

@@ -2,6 +2,7 @@
 //!
 //! It writes an entry before it lets go of a result. Invariant: nothing shows as delivered that is not.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::delivery::{Deliveries, WebhookState};
@@ -12,7 +13,7 @@ use super::Jobs;
 use super::read::within;
 
 /// What became of a webhook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum WebhookStatus {
     /// The job has not ended, or the first try is to be made or under way.

@@ -1,19 +1,22 @@
 //! A key as it is shown: the JSON shape of `/v1/keys`, and of `sluice keys … --json`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::access::{ApiKey, Key, Quotas, Scope};
 use sluice_shared::domain::id::KeyId;
 
 /// All keys that whoever asks reaches, the oldest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Keys")]
 pub struct KeyList {
     /// The keys.
     pub keys: Vec<KeyBody>,
 }
 
 /// A key that was just made. The only thing that ever shows a secret.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewKey")]
 pub struct CreatedBody {
     /// The key itself.
     pub key: String,
@@ -23,7 +26,8 @@ pub struct CreatedBody {
 }
 
 /// A key, without its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
 pub struct KeyBody {
     /// What names it.
     pub id: String,
@@ -56,7 +60,8 @@ pub struct KeyBody {
 }
 
 /// Quotas of a key that count for those that were made with it, together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SharedQuotas")]
 pub struct CeilingBody {
     /// The key whose they are.
     pub key: String,

@@ -6,4 +6,5 @@ mod body;
 mod wish;
 
 pub use body::{CeilingBody, CreatedBody, KeyBody, KeyList};
+pub(crate) use wish::schema as wish_schema;
 pub use wish::{NoWish, read as read_wish};

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::access::{Quotas, Scope, Wish};
 use sluice_shared::domain::id::Tenant;
@@ -29,7 +29,7 @@ pub fn read(json: &[u8], own: Option<&Tenant>) -> Result<Wish, NoWish> {
     let operator = reading.take("operator", "true or false", Value::as_bool).unwrap_or(false);
     let scopes = reading.take("scopes", "a list of `submit`, `read`, `operate`, `admin`", scopes).unwrap_or_default();
     let label = reading.take("label", "text", |value| value.as_str().map(str::to_owned)).unwrap_or_default();
-    let expires_at = reading.take("expires_at", "milliseconds since the epoch", Value::as_u64).map(Millis);
+    let expires_at = reading.take("expires_at", "milliseconds since the epoch", number).map(Millis);
     let quotas = reading.take("quotas", "an object", |value| value.as_object().cloned()).unwrap_or_default();
     let mut faults = reading.end();
     if tenant.is_some() && operator {
@@ -45,12 +45,12 @@ pub fn read(json: &[u8], own: Option<&Tenant>) -> Result<Wish, NoWish> {
     }
     let mut reading = Reading { fields: quotas, path: "quotas.", faults };
     let whole = "a whole number from 1 to 1000000000";
-    let small = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let small = |value: &Value| number(value).and_then(|number| u32::try_from(number).ok());
     let quotas = Quotas {
         jobs_per_second: reading.take("jobs_per_second", whole, small),
-        jobs_per_day: reading.take("jobs_per_day", whole, Value::as_u64),
+        jobs_per_day: reading.take("jobs_per_day", whole, number),
         open_jobs: reading.take("open_jobs", whole, small),
-        body_bytes: reading.take("body_bytes", whole, Value::as_u64),
+        body_bytes: reading.take("body_bytes", whole, number),
     };
     let faults = reading.end();
     if faults.is_empty() {
@@ -58,6 +58,40 @@ pub fn read(json: &[u8], own: Option<&Tenant>) -> Result<Wish, NoWish> {
     } else {
         Err(NoWish::Invalid(faults))
     }
+}
+
+/// What `read` takes, as a JSON Schema. It cannot say what depends on who asks: whether `tenant` may be left out.
+pub(crate) fn schema() -> Value {
+    let quota = || json!({"type": ["integer", "null"], "minimum": 1, "maximum": Quotas::MOST});
+    let quotas = ["jobs_per_second", "jobs_per_day", "open_jobs", "body_bytes"];
+    let quotas: Map<String, Value> = quotas.into_iter().map(|name| (name.to_owned(), quota())).collect();
+    json!({
+        "type": "object", "required": ["scopes"], "additionalProperties": false,
+        "properties": {
+            "tenant": {
+                "type": ["string", "null"], "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9-][A-Za-z0-9_-]*$",
+                "description": "Whose it is; for a key of the operator's own, `operator` stands in its place",
+            },
+            "operator": {"type": ["boolean", "null"], "description": "Whether it reaches all tenants"},
+            "scopes": {"type": "array", "minItems": 1, "items": {"enum": Scope::ALL.map(Scope::as_str)}},
+            "label": {
+                "type": ["string", "null"], "maxLength": 100, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+                "description": "What its owner calls it",
+            },
+            "expires_at": {
+                "type": ["integer", "null"], "minimum": 0, "maximum": u64::MAX,
+                "description": "From when on it is not taken any more: in the future, in milliseconds since the epoch",
+            },
+            "quotas": {
+                "type": ["object", "null"], "additionalProperties": false, "properties": quotas,
+                "description": "How much may be submitted with it; what is absent is not limited",
+            },
+        },
+        "not": {
+            "required": ["tenant", "operator"],
+            "properties": {"tenant": {"type": "string"}, "operator": {"const": true}},
+        },
+    })
 }
 
 /// The fields of an object, taken out one by one.
@@ -88,6 +122,12 @@ impl Reading {
         }
         self.faults
     }
+}
+
+/// A whole number; one written as `3.0` is whole.
+fn number(value: &Value) -> Option<u64> {
+    let text = value.as_number()?.to_string();
+    text.strip_suffix(".0").unwrap_or(&text).parse().ok()
 }
 
 fn text<T: FromStr>(value: &Value) -> Option<T> {
@@ -130,7 +170,7 @@ mod tests {
 
     #[test]
     fn everything_that_can_be_said_of_a_key_is_read() {
-        let json = br#"{"tenant": "acme", "scopes": ["read", "submit", "read"], "label": "app", "expires_at": 7,
+        let json = br#"{"tenant": "acme", "scopes": ["read", "submit", "read"], "label": "app", "expires_at": 7.0,
             "quotas": {"jobs_per_second": 5, "jobs_per_day": 6, "open_jobs": 7, "body_bytes": 8}}"#;
         let wish = read(json, None).unwrap();
         assert_eq!(wish.scopes.into_iter().collect::<Vec<_>>(), [Scope::Submit, Scope::Read]);

@@ -1,5 +1,6 @@
 //! A queue as those see it who ask: the JSON shape of `GET /v1/queues/{queue}` and of the items of `GET /v1/queues`. Pure.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock::Millis;
 use sluice_shared::domain::gate::{self, GateState, Limits, Nanos, Source, effective, in_flight, sources};
@@ -8,7 +9,7 @@ use sluice_shared::domain::job::Priority;
 use sluice_shared::queues::QueueEntry;
 
 /// A page of queues.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct QueueList {
     /// The queues, by name.
     pub queues: Vec<QueueBody>,
@@ -18,7 +19,8 @@ pub struct QueueList {
 }
 
 /// A queue.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Queue")]
 pub struct QueueBody {
     /// Its name.
     pub queue: String,
@@ -50,7 +52,7 @@ pub struct QueueBody {
 }
 
 /// Whether a queue's jobs are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueState {
     /// As fast as its gates allow.
@@ -62,7 +64,7 @@ pub enum QueueState {
 }
 
 /// How much is in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Depth {
     /// Messages that no worker was given yet, those of jobs that have ended without them included.
     pub depth: u64,
@@ -74,7 +76,8 @@ pub struct Depth {
 }
 
 /// A gate.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Gate")]
 pub struct GateBody {
     /// Its name.
     pub gate: String,
@@ -107,7 +110,8 @@ pub struct GateBody {
 }
 
 /// A circuit that is not closed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Circuit")]
 pub struct CircuitBody {
     /// Whether nothing is sent, or one call at a time to find out whether the destination works.
     pub state: CircuitState,
@@ -121,7 +125,7 @@ pub struct CircuitBody {
 }
 
 /// The state of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CircuitState {
     /// Nothing is sent.
@@ -131,7 +135,8 @@ pub enum CircuitState {
 }
 
 /// A limit that counts now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Limit<T> {
     /// How much.
     pub value: T,
@@ -140,7 +145,8 @@ pub struct Limit<T> {
 }
 
 /// What a destination announced, or what was found out because it refused calls.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LearnedLimit")]
 pub struct LearnedBody {
     /// Calls a second.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,7 +176,8 @@ pub struct LearnedBody {
 }
 
 /// What an operator set.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OperatorLimits")]
 pub struct OperatorBody {
     /// Calls a second.
     #[serde(skip_serializing_if = "Option::is_none")]

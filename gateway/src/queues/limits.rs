@@ -2,6 +2,7 @@
 //!
 //! Everything that is wrong is said at once, each fault with its path. Invariant: a fault never repeats a value.
 
+use serde_json::{Value, json};
 use sluice_shared::domain::gate::{Adjustment, Interval, Setting};
 use sluice_shared::domain::submission::{Code, Entries, Fault};
 
@@ -25,6 +26,23 @@ pub enum NoAdjustment {
     NotJson(String),
     /// What is wrong with it.
     Invalid(Vec<Fault>),
+}
+
+/// What `read` takes, as a JSON Schema.
+pub(crate) fn schema() -> Value {
+    let count = |description: &str| {
+        json!({
+            "type": ["integer", "null"], "minimum": 1, "maximum": MOST, "description": description,
+        })
+    };
+    json!({
+        "type": "object", "minProperties": 1, "additionalProperties": false,
+        "properties": {
+            "rate": {"type": ["number", "null"], "minimum": SLOWEST, "maximum": FASTEST, "description": "Calls a second"},
+            "burst": count("Calls that may go at once after a pause"),
+            "concurrency": count("Calls in flight, over all workers"),
+        },
+    })
 }
 
 /// Reads a change of a gate's limits.
@@ -82,9 +100,17 @@ fn count(text: &str) -> Read<u32> {
     if text == "null" {
         return Ok(Setting::TakenBack);
     }
-    let whole = number(text, "a whole number")?.parse().ok().filter(|count| (1..=MOST).contains(count));
+    let count = whole(number(text, "a whole number")?).parse().ok().filter(|count| (1..=MOST).contains(count));
     let range = || (Code::OutOfRange, format!("must be a whole number from 1 to {MOST}, or null to take it back"));
-    whole.map(Setting::Is).ok_or_else(range)
+    count.map(Setting::Is).ok_or_else(range)
+}
+
+/// The same number without a fraction of zeros: one written as `3.0` is whole.
+fn whole(text: &str) -> &str {
+    match text.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole,
+        Some(_) | None => text,
+    }
 }
 
 /// The text, where it is that of a number.
@@ -117,6 +143,7 @@ mod tests {
         assert_eq!(read(r#"{"rate": 5e-1, "burst": null}"#), set);
         let set = Adjustment { concurrency: Setting::Is(7), ..Adjustment::default() };
         assert_eq!(read(r#"{"concurrency": 7}"#), set);
+        assert_eq!(read(r#"{"concurrency": 7.00}"#), set);
     }
 
     #[test]

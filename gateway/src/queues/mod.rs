@@ -16,6 +16,7 @@ use crate::jobs::Jobs;
 
 pub use body::{Depth, GateBody, LearnedBody, Limit, OperatorBody, QueueBody, QueueList, QueueState};
 pub use error::QueueError;
+pub(crate) use limits::schema as adjustment_schema;
 pub use limits::{NoAdjustment, read as read_adjustment};
 pub use purge::{MOST_PURGED, Purged};
 pub use read::{MOST_SHOWN, Page};

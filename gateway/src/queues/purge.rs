@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::domain::event::{About, What};
 use sluice_shared::domain::id::{BranchId, QueueName, Tenant, Token};
@@ -31,7 +32,7 @@ const AT_ONCE: usize = 32;
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// What a purge has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Purged {
     /// Jobs that were cancelled.
     pub cancelled: u64,

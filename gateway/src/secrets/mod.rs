@@ -4,6 +4,7 @@
 
 mod read;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::id::Tenant;
@@ -13,13 +14,15 @@ use sluice_shared::secrets::{NotKept, SecretName, SecretsStore};
 
 use crate::webhook_secrets::SecretsError;
 
+pub(crate) use read::schema;
 pub use read::{NoValue, read};
 
 /// Secrets of one tenant at most: every worker has all of them in memory.
 pub const MOST: usize = 1_000;
 
 /// A secret as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Secret")]
 pub struct SecretBody {
     /// What jobs call it: `{{secret:name}}`.
     pub name: String,
@@ -28,7 +31,8 @@ pub struct SecretBody {
 }
 
 /// All secrets of a tenant, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Secrets")]
 pub struct SecretList {
     /// The secrets.
     pub secrets: Vec<SecretBody>,

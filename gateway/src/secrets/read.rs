@@ -1,5 +1,6 @@
 //! A secret's value as it is set. Pure. Invariant: a fault never repeats it.
 
+use serde_json::{Value, json};
 use sluice_shared::domain::named_secret::SecretValue;
 use sluice_shared::domain::submission::{Code, Entries, Fault};
 
@@ -12,6 +13,15 @@ pub enum NoValue {
     NotJson(String),
     /// What is wrong with it.
     Invalid(Vec<Fault>),
+}
+
+/// What `read` takes, as a JSON Schema.
+pub(crate) fn schema() -> Value {
+    let value = json!({
+        "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[!-~]([ -~]*[!-~])?$",
+        "description": "The secret itself: printable ASCII, without space around it",
+    });
+    json!({"type": "object", "required": ["value"], "additionalProperties": false, "properties": {"value": value}})
 }
 
 /// Reads `{"value": "…"}`.

@@ -4,6 +4,7 @@
 
 mod read;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::id::Tenant;
@@ -14,10 +15,12 @@ use sluice_shared::nats::publish::PublishError;
 use sluice_shared::nats::read::ReadError;
 use sluice_shared::secrets::{NotKept, SecretsStore};
 
+pub(crate) use read::schema;
 pub use read::{NoSecrets, read};
 
 /// The secrets as they are shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookSecrets")]
 pub struct SecretsBody {
     /// The first, masked: `abcd****wxyz`.
     pub primary_secret: String,

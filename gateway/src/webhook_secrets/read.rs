@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use sluice_shared::domain::submission::{Code, Entries, Fault};
 use sluice_shared::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 
@@ -22,6 +23,29 @@ pub enum NoSecrets {
     NotJson(String),
     /// What is wrong with it.
     Invalid(Vec<Fault>),
+}
+
+/// What `read` takes, as a JSON Schema.
+pub(crate) fn schema() -> Value {
+    // 24 to 64 bytes of base64 (RFC 4648, section 4) behind the prefix, or any text without the prefix.
+    let key = "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?\
+               |([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/][AQgw]==)?)$";
+    let secret = |other: &str| {
+        let text = json!({"pattern": "^[!-~][ -~]{14,254}[!-~]$", "not": {"pattern": "^whsec_"}});
+        json!({"type": "string", "anyOf": [{"pattern": key}, text], "description": other})
+    };
+    let second = json!({"anyOf": [secret("Signs too, where a scheme has room for it"), {"type": "null"}]});
+    json!({
+        "type": "object", "required": ["primary_secret"], "additionalProperties": false,
+        "properties": {
+            "primary_secret": secret("Signs: `whsec_` and base64, or any other text"),
+            "secondary_secret": second,
+            "schemes": {
+                "type": "array", "minItems": 1, "items": {"enum": Scheme::ALL.map(Scheme::as_str)},
+                "description": "How posts are signed; `standard` where absent",
+            },
+        },
+    })
 }
 
 /// Reads what a tenant's webhooks are to be signed with.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::BASE32_DNSSEC as BASE32; // lower case, no padding
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -30,8 +31,9 @@ fn checked(what: &'static str, max: usize, name: &str) -> Result<String, Invalid
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $max:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schemars(inline, extend("pattern" = "^[A-Za-z0-9_-]+$", "minLength" = 1, "maxLength" = $max))]
         pub struct $type(Box<str>);
 
         impl $type {
@@ -263,7 +265,7 @@ impl fmt::Display for Destination {
 }
 
 /// A contender of a job's race: 0 is the job's own request, 1.. its fallbacks in depth-first order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct BranchId(pub u16);
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchId, Region, Token};
@@ -25,8 +26,9 @@ pub struct Outcome {
 }
 
 /// The three ways a job ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "OutcomeStatus")]
 pub enum Status {
     /// A branch got an answer that counts as success; in a fanout, all of them.
     Success,
@@ -112,7 +114,7 @@ impl fmt::Debug for Response {
 }
 
 /// Why there was no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The connection could not be made: name, address, TLS.

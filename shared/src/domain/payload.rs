@@ -1,6 +1,7 @@
 //! An outcome as callers see it: the body of a webhook, and the `outcome` of a job that is asked about.
 
 use data_encoding::BASE64;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use super::result::JobResult;
 use crate::clock::Millis;
 
 /// The body of a webhook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookPost")]
 pub struct WebhookBody {
     /// The job.
     pub job_id: String,
@@ -22,13 +24,15 @@ pub struct WebhookBody {
     #[serde(flatten)]
     pub outcome: OutcomeBody,
     /// What the caller wanted back; an empty object where nothing was given.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub metadata: Box<RawValue>,
     /// Which try of which webhook this is.
     pub delivery: DeliveryBody,
 }
 
 /// Which try of which webhook a post is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 pub struct DeliveryBody {
     /// The same each time this event is posted.
     pub id: String,
@@ -37,12 +41,15 @@ pub struct DeliveryBody {
 }
 
 /// How a job ended, and with what.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Outcome")]
 pub struct OutcomeBody {
     /// `success`, `failed` or `cancelled`.
+    #[schemars(with = "super::outcome::Status")]
     pub status: &'static str,
     /// Why it did not succeed: `exhausted`, `deadline`, `cancelled`, `refused`, `poisoned`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["exhausted", "deadline", "cancelled", "refused", "poisoned"]))]
     pub reason: Option<&'static str>,
     /// What was wrong with a refused submission, or why nobody could handle the job.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +70,8 @@ pub struct OutcomeBody {
 }
 
 /// An HTTP response as JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Response")]
 pub struct ResponseBody {
     /// The status code.
     pub status_code: u16,
@@ -73,6 +81,7 @@ pub struct ResponseBody {
     pub body: String,
     /// `base64` where the body is no UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["base64"]))]
     pub body_encoding: Option<&'static str>,
     /// Whether the body was longer than what is kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -80,7 +89,8 @@ pub struct ResponseBody {
 }
 
 /// Why there was no response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
 pub struct ErrorBody {
     /// For programs.
     pub kind: ErrorKind,
@@ -89,7 +99,8 @@ pub struct ErrorBody {
 }
 
 /// A branch and its last answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OutcomeBranch")]
 pub struct BranchBody {
     /// The branch; 0 is the job's own request.
     pub branch: BranchId,

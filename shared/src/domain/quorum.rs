@@ -2,13 +2,15 @@
 //!
 //! Pure. Invariant: `reached` and `missed` exclude each other, whatever comes first.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::delivery::WebhookState;
 use super::job::Webhook;
 
 /// How far the delivery of an outcome is from its quorum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Quorum")]
 pub struct Standing {
     /// Where it stands.
     pub status: QuorumStatus,
@@ -19,7 +21,7 @@ pub struct Standing {
 }
 
 /// Where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QuorumStatus {
     /// Enough took it.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a secret of Standard Webhooks begins with; its key follows in base64.
@@ -23,7 +24,7 @@ const SHOWN: usize = 4;
 pub struct WebhookSecret(String);
 
 /// How posts are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
     /// Standard Webhooks: `webhook-signature`.

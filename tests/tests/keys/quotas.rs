@@ -77,6 +77,8 @@ async fn an_answer_says_what_is_left() {
     assert_eq!(answer.header("ratelimit-policy"), r#""second";q=100;w=1, "day";q=50;w=86400"#);
     assert!(answer.header("ratelimit").starts_with(r#""second";r=99;t=1, "day";r=49;t="#), "{answer:#?}");
     assert!(other.post(&later("b")).await.header("ratelimit").contains(r#""day";r=48"#));
+    let foreign = client.send(Method::POST, "/api/v1/jobs", &[], Some(later("d").to_string().into_bytes())).await;
+    assert!(foreign.status == 201 && foreign.header("ratelimit").contains(r#""day";r=47"#), "{foreign:#?}");
     let unlimited = rig.client(user("acme")).await.post(&later("c")).await;
     assert_eq!((unlimited.status, unlimited.header("ratelimit")), (202, ""));
 }

@@ -73,7 +73,8 @@ async fn whoever_is_not_let_in_is_counted_by_the_reason() {
 fn each_route_declares_what_it_takes() {
     let declared = routes().into_iter();
     let mut declared: Vec<_> = declared
-        .map(|route| (route.method.to_string(), route.path.to_owned(), route.need.scope, route.need.operator))
+        .map(|route| (route.need.unwrap(), route))
+        .map(|(need, route)| (route.method.to_string(), route.path.to_owned(), need.scope, need.operator))
         .collect();
     let mut expected: Vec<_> = ROUTES
         .iter()

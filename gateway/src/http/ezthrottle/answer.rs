@@ -5,12 +5,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_shared::clock::{self, Millis};
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::effects::Receipt;
 
+use super::super::problem::MEDIA_TYPE;
 use crate::jobs::{JobBody, ReceiptBody, Status};
 use crate::problem::Problem;
 use crate::webhook_secrets::SecretsBody;
@@ -20,12 +22,14 @@ use crate::webhook_secrets::SecretsBody;
 pub(super) struct Answer {
     status: StatusCode,
     body: Value,
+    is_problem: bool,
     retry_after: Option<u32>,
 }
 
 /// A job that was taken in, or was there.
-#[derive(Serialize)]
-pub(super) struct QueuedJob {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EzThrottleReceipt")]
+pub(in crate::http) struct QueuedJob {
     job_id: String,
     status: Status,
     idempotent_key: String,
@@ -37,17 +41,53 @@ pub(super) struct QueuedJob {
 }
 
 /// A tenant's webhook secrets, masked.
-#[derive(Serialize)]
-pub(super) struct SecretsAnswer<'a> {
-    customer_id: &'a str,
-    primary_secret: &'a str,
-    secondary_secret: Option<&'a str>,
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EzThrottleSecrets")]
+pub(in crate::http) struct SecretsAnswer {
+    /// The tenant.
+    customer_id: String,
+    primary_secret: String,
+    secondary_secret: Option<String>,
     has_secondary: bool,
 }
 
+/// What comes back in an envelope.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EzThrottleForwarded")]
+pub(in crate::http) struct Forwarded {
+    status: Verdict,
+    /// What the resource answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded_response: Option<ForwardedAnswer>,
+    /// Why nothing was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Whether there is such a resource.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "EzThrottleVerdict")]
+enum Verdict {
+    /// It was asked.
+    Allowed,
+    /// There is none.
+    Denied,
+}
+
+/// The answer of a resource.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EzThrottleForwardedAnswer")]
+struct ForwardedAnswer {
+    status_code: u16,
+    /// Its JSON, as text.
+    body: String,
+}
+
 /// What was asked for is done.
-#[derive(Serialize)]
-pub(super) struct Done {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EzThrottleDone")]
+pub(in crate::http) struct Done {
     status: &'static str,
     message: &'static str,
 }
@@ -85,20 +125,16 @@ impl From<&JobBody> for QueuedJob {
     }
 }
 
-impl<'a> SecretsAnswer<'a> {
-    pub(super) fn new(tenant: &'a Tenant, secrets: &'a SecretsBody) -> Self {
-        Self {
-            customer_id: tenant.as_str(),
-            primary_secret: &secrets.primary_secret,
-            secondary_secret: secrets.secondary_secret.as_deref(),
-            has_secondary: secrets.has_secondary,
-        }
+impl SecretsAnswer {
+    pub(super) fn new(tenant: &Tenant, secrets: SecretsBody) -> Self {
+        let SecretsBody { primary_secret, secondary_secret, has_secondary, .. } = secrets;
+        Self { customer_id: tenant.to_string(), primary_secret, secondary_secret, has_secondary }
     }
 }
 
 impl Answer {
     pub(super) fn of(status: StatusCode, body: &impl Serialize) -> Self {
-        Self { status, body: serde_json::to_value(body).unwrap_or_default(), retry_after: None }
+        Self { status, body: serde_json::to_value(body).unwrap_or_default(), is_problem: false, retry_after: None }
     }
 }
 
@@ -110,13 +146,16 @@ impl From<Problem> for Answer {
         if let Some(seconds) = problem.retry_after {
             body["retry_at"] = json!(clock::now().after(Duration::from_secs(u64::from(seconds))));
         }
-        Self { status: problem.status, body, retry_after: problem.retry_after }
+        Self { status: problem.status, body, is_problem: true, retry_after: problem.retry_after }
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
+        if self.is_problem {
+            response.headers_mut().insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        }
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -129,11 +168,11 @@ pub(super) fn forwarded(answer: Answer) -> Response {
     if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() {
         return answer.into_response();
     }
-    let forwarded = json!({"status_code": answer.status.as_u16(), "body": answer.body.to_string()});
-    Json(json!({"status": "allowed", "forwarded_response": forwarded})).into_response()
+    let there = ForwardedAnswer { status_code: answer.status.as_u16(), body: answer.body.to_string() };
+    Json(Forwarded { status: Verdict::Allowed, forwarded_response: Some(there), error: None }).into_response()
 }
 
 /// An envelope that names nothing.
 pub(super) fn denied(why: &str) -> Response {
-    Json(json!({"status": "denied", "error": why})).into_response()
+    Json(Forwarded { status: Verdict::Denied, forwarded_response: None, error: Some(why.to_owned()) }).into_response()
 }

@@ -5,6 +5,7 @@
 
 use axum::http::Method;
 use serde::Deserialize;
+use serde_json::error::Category;
 use url::Url;
 
 /// What is asked for.
@@ -27,6 +28,20 @@ pub(super) struct Envelope {
     pub(super) body: Vec<u8>,
 }
 
+/// Why it is none, in words for its sender.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoEnvelope {
+    /// It is no JSON.
+    NotJson(&'static str),
+    /// It lacks what an envelope has.
+    Unreadable(&'static str),
+    /// It names nothing that there is.
+    NamesNothing(&'static str),
+}
+
+const SHAPE: &str =
+    "the body must be an object with `target_url`, `method` and a `body` that is the request's JSON as a string";
+
 #[derive(Deserialize)]
 struct Wire {
     target_url: String,
@@ -41,20 +56,23 @@ fn post() -> String {
 }
 
 impl Envelope {
-    /// Reads one; why it is none, in words for its sender.
-    pub(super) fn read(json: &[u8]) -> Result<Self, String> {
+    /// Reads one.
+    pub(super) fn read(json: &[u8]) -> Result<Self, NoEnvelope> {
         // What the parser would say repeats what was sent.
-        let wire: Wire = serde_json::from_slice(json).map_err(|_| {
-            "the body must be an object with `target_url`, `method` and a `body` that is the request's JSON as a string"
-                .to_owned()
+        let wire: Wire = serde_json::from_slice(json).map_err(|error| match error.classify() {
+            Category::Data => NoEnvelope::Unreadable(SHAPE),
+            Category::Syntax | Category::Eof | Category::Io => NoEnvelope::NotJson("the envelope is not valid JSON"),
         })?;
+        // A list would be read as the fields in their order.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(NoEnvelope::Unreadable(SHAPE));
+        }
         let path = Url::parse(&wire.target_url).map(|url| url.path().trim_end_matches('/').to_owned());
-        let path = path.map_err(|_| "`target_url` is no URL".to_owned())?;
-        let resource = of(&wire.method.to_ascii_uppercase(), &path).ok_or_else(|| {
+        let path = path.map_err(|_| NoEnvelope::NamesNothing("`target_url` is no URL"))?;
+        let resource = of(&wire.method.to_ascii_uppercase(), &path).ok_or(NoEnvelope::NamesNothing(
             "`target_url` and `method` name nothing here: there are POST /api/v1/jobs, and GET, POST and DELETE \
-             /api/v1/webhook-secrets"
-                .to_owned()
-        })?;
+             /api/v1/webhook-secrets",
+        ))?;
         Ok(Self { resource, body: wire.body.unwrap_or_default().into_bytes() })
     }
 }
@@ -76,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    fn read(target: &str, method: &str) -> Result<Resource, String> {
+    fn read(target: &str, method: &str) -> Result<Resource, NoEnvelope> {
         let json = serde_json::json!({
             "scope": "customer", "metric_name": "", "target_url": target, "method": method, "headers": {}, "body": "{}",
         });
@@ -102,8 +120,11 @@ mod tests {
             ("https://a.example/api/v1/jobs", "secret method"),
         ] {
             let why = read(target, method).unwrap_err();
-            assert!(!why.contains("secret") || why.contains("webhook-secrets"), "{why}");
+            assert!(matches!(why, NoEnvelope::NamesNothing(_)), "{target}: {why:?}");
         }
-        assert!(Envelope::read(b"{").is_err() && Envelope::read(br#"{"target_url": 7}"#).is_err());
+        assert!(matches!(Envelope::read(b"{"), Err(NoEnvelope::NotJson(_))));
+        for other in [r#"{"target_url": 7}"#, r#"["https://a.example/api/v1/jobs", "POST", "{}"]"#] {
+            assert!(matches!(Envelope::read(other.as_bytes()), Err(NoEnvelope::Unreadable(_))), "{other}");
+        }
     }
 }

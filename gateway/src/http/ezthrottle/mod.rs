@@ -1,12 +1,13 @@
 //! The wire of EZThrottle's published clients, so that a program that uses one of them switches by its base URLs alone.
 //!
 //! Everything that is known of that wire is here: `envelope` is what a client wraps its requests in, `job` how its jobs
-//! differ from ours, `answer` what it gets back. The envelope's `target_url` names one of our resources by its path and is
+//! differ from ours, `answer` what it gets back, `schema` how the document says so. The envelope's `target_url` names one of our resources by its path and is
 //! never called.
 
 mod answer;
 mod envelope;
 mod job;
+mod schema;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -17,13 +18,16 @@ use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::webhook_secrets::Scheme;
 use sluice_shared::effects::SubmitError;
 
-use super::{Http, body};
-use crate::access::{Caller, Denied};
+use super::{Http, body, quota};
+use crate::access::{Budget, Caller, Denied};
 use crate::jobs::Refusal;
 use crate::problem::Problem;
 use crate::webhook_secrets;
-use answer::{Answer, Done, QueuedJob, SecretsAnswer};
-use envelope::{Envelope, Resource};
+use answer::Answer;
+pub(super) use answer::{Done, Forwarded, QueuedJob, SecretsAnswer};
+use envelope::{Envelope, NoEnvelope, Resource};
+pub(crate) use schema::schemas;
+pub(super) use schema::{JOB, PROBLEM};
 
 /// The largest body of what is no job, in bytes.
 const LARGEST: usize = 64 * 1024;
@@ -38,8 +42,18 @@ pub(super) async fn proxy(State(http): State<Http>, caller: Caller, request: Req
         Err(problem) => return Answer::from(problem).into_response(),
     };
     match Envelope::read(&json) {
-        Ok(Envelope { resource, body }) => answer::forwarded(resource_of(&http, &caller, resource, &body).await),
-        Err(why) => answer::denied(&why),
+        Ok(Envelope { resource, body }) => {
+            let budget = http.access.budget(&caller, &tenant_of(&caller));
+            let answer = resource_of(&http, &caller, budget.as_ref(), resource, &body).await;
+            quota::told(budget.as_ref(), answer::forwarded(answer))
+        }
+        Err(NoEnvelope::NamesNothing(why)) => answer::denied(why),
+        Err(NoEnvelope::NotJson(why)) => {
+            Answer::from(Problem::new(StatusCode::BAD_REQUEST, "not_json", why)).into_response()
+        }
+        Err(NoEnvelope::Unreadable(why)) => {
+            Answer::from(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_envelope", why)).into_response()
+        }
     }
 }
 
@@ -66,16 +80,25 @@ pub(super) async fn forget_secrets(State(http): State<Http>, caller: Caller) -> 
 
 async fn answered(http: Http, caller: Caller, resource: Resource, body: Result<Bytes, Problem>) -> Response {
     match body {
-        Ok(body) => resource_of(&http, &caller, resource, &body).await.into_response(),
+        Ok(body) => {
+            let budget = http.access.budget(&caller, &tenant_of(&caller));
+            let answer = resource_of(&http, &caller, budget.as_ref(), resource, &body).await;
+            quota::told(budget.as_ref(), answer.into_response())
+        }
         Err(problem) => Answer::from(problem).into_response(),
     }
 }
 
-/// What one of our resources answers.
-async fn resource_of(http: &Http, caller: &Caller, resource: Resource, body: &[u8]) -> Answer {
-    let tenant = caller.tenant().cloned().unwrap_or_default();
+/// Whose job it is: the default tenant's, where whoever calls has none.
+fn tenant_of(caller: &Caller) -> Tenant {
+    caller.tenant().cloned().unwrap_or_default()
+}
+
+/// What one of our resources answers. A job is counted in the budget.
+async fn resource_of(http: &Http, caller: &Caller, budget: Option<&Budget>, resource: Resource, body: &[u8]) -> Answer {
+    let tenant = tenant_of(caller);
     let done = match resource {
-        Resource::Submit => http.submit_foreign(caller, &tenant, body).await,
+        Resource::Submit => http.submit_foreign(caller, budget.cloned(), &tenant, body).await,
         Resource::Secrets => http.foreign_secrets(caller, &tenant).await,
         Resource::SetSecrets => http.set_foreign_secrets(caller, tenant, body).await,
         Resource::ForgetSecrets => http.forget_foreign_secrets(caller, tenant).await,
@@ -84,10 +107,16 @@ async fn resource_of(http: &Http, caller: &Caller, resource: Resource, body: &[u
 }
 
 impl Http {
-    async fn submit_foreign(&self, caller: &Caller, tenant: &Tenant, json: &[u8]) -> Result<Answer, Problem> {
+    async fn submit_foreign(
+        &self,
+        caller: &Caller,
+        budget: Option<Budget>,
+        tenant: &Tenant,
+        json: &[u8],
+    ) -> Result<Answer, Problem> {
         needs(caller, Submit)?;
         let job = job::read(json);
-        let (http, budget, of) = (self.clone(), self.access.budget(caller, tenant), tenant.clone());
+        let (http, of) = (self.clone(), tenant.clone());
         let hashed = job.key.is_some();
         let taking = async move { http.take(budget.as_ref(), &of, &job.json, job.key.as_deref(), None).await };
         match self.to_its_end(taking).await? {
@@ -104,7 +133,7 @@ impl Http {
     async fn foreign_secrets(&self, caller: &Caller, tenant: &Tenant) -> Result<Answer, Problem> {
         needs(caller, Read)?;
         let secrets = self.webhook_secrets().get(tenant).await?;
-        Ok(Answer::of(StatusCode::OK, &SecretsAnswer::new(tenant, &secrets)))
+        Ok(Answer::of(StatusCode::OK, &SecretsAnswer::new(tenant, secrets)))
     }
 
     async fn set_foreign_secrets(&self, caller: &Caller, tenant: Tenant, json: &[u8]) -> Result<Answer, Problem> {

@@ -3,6 +3,7 @@
 //!
 //! Invariant: each value that an operator set replaces the configured one and is a ceiling: what is learned is never above.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{self, Heard, Interval, Limits};
@@ -48,8 +49,9 @@ pub struct Adjustment {
 }
 
 /// Where a limit comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "LimitSource")]
 pub enum Source {
     /// The configuration.
     Configured,

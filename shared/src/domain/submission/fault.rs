@@ -4,10 +4,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One thing that is wrong with a submission.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fault {
     /// The field, from the top of the submission: `fallback_job.trigger.codes[1]`; empty for the submission itself.
     pub path: String,
@@ -18,8 +19,9 @@ pub struct Fault {
 }
 
 /// Which fault it is. The words are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "FaultCode")]
 pub enum Code {
     /// The submission is no JSON at all.
     NotJson,

@@ -10,7 +10,7 @@ use super::fault::{Code, Path};
 use super::fields::{Fields, Reading, Value};
 
 /// Headers that belong to the connection or follow from the request: they are made where it is sent.
-const RESERVED: [&str; 13] = [
+pub(super) const RESERVED: [&str; 13] = [
     "connection",
     "content-length",
     "expect",
@@ -27,7 +27,7 @@ const RESERVED: [&str; 13] = [
 ];
 
 /// Values of one header at most.
-const MOST_VALUES: usize = 32;
+pub(super) const MOST_VALUES: usize = 32;
 
 /// The headers in the order given, names in lower case; a list of values is a header that is repeated.
 pub(super) fn read(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Vec<(String, String)> {

@@ -10,7 +10,7 @@ use crate::domain::job::{ExecutionMode, Job, JsonText, Placement, Priority, Regi
 /// Follow-ups of follow-ups at most.
 const DEEPEST: usize = 5;
 /// The least time that a timer can take, in milliseconds.
-const SHORTEST_MS: u64 = 250;
+pub(super) const SHORTEST_MS: u64 = 250;
 
 /// The job that was submitted, and all jobs in it.
 pub(super) fn read(submission: Value<'_>, rd: &mut Reading<'_>) -> Option<Job> {
@@ -105,18 +105,17 @@ fn retry_at(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Option<Millis> {
 /// Where and how the job runs. Everywhere once is what fallbacks are for, so a fanout has none.
 fn placement(fields: &mut Fields<'_>, has_fallbacks: bool, rd: &mut Reading<'_>) -> Placement {
     let regions = regions::of_job(fields, rd);
-    let (region_policy, mode) = (fields.take("region_policy"), fields.take("execution_mode"));
-    if let (Some(policy), true) = (&region_policy, regions.is_empty())
-        && policy.raw() == "\"strict\""
-    {
-        rd.fault(&policy.path, Code::Misplaced, "`strict` is about `regions`; give some, or take it out");
-    }
+    let (policy, mode) = (fields.take("region_policy"), fields.take("execution_mode"));
+    let path_of = |value: &Option<Value<'_>>| value.as_ref().map(|value| value.path.clone());
+    let (of_policy, of_mode) = (path_of(&policy), path_of(&mode));
     let region_policy =
-        policy::one_of(region_policy, [RegionPolicy::Fallback, RegionPolicy::Strict], RegionPolicy::as_str, rd);
+        policy::one_of(policy, [RegionPolicy::Fallback, RegionPolicy::Strict], RegionPolicy::as_str, rd);
+    if let (Some(path), Some(RegionPolicy::Strict), true) = (of_policy, region_policy, regions.is_empty()) {
+        rd.fault(&path, Code::Misplaced, "`strict` is about `regions`; give some, or take it out");
+    }
     let modes = [ExecutionMode::Race, ExecutionMode::Fanout];
-    let path = mode.as_ref().map(|mode| mode.path.clone());
     let execution_mode = policy::one_of(mode, modes, ExecutionMode::as_str, rd);
-    if let (Some(path), Some(ExecutionMode::Fanout), true) = (path, execution_mode, has_fallbacks) {
+    if let (Some(path), Some(ExecutionMode::Fanout), true) = (of_mode, execution_mode, has_fallbacks) {
         rd.fault(&path, Code::Misplaced, "`fanout` has no fallbacks, for all of it must succeed; take one of them out");
     }
     Placement {

@@ -15,6 +15,7 @@ mod policy;
 mod race;
 mod regions;
 mod request;
+mod schema;
 mod url;
 mod webhooks;
 
@@ -33,6 +34,7 @@ use crate::clock::Millis;
 
 /// Fields of a job that none of its fallbacks may have.
 pub use self::race::JOB_ONLY;
+pub use self::schema::schemas;
 
 /// What a submission may be, where that depends on the server, the caller or the time.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,8 @@ pub struct Limits<'a> {
     pub targets: &'a Policy,
 }
 
+/// Headers of one request, where nothing else is said.
+const MOST_HEADERS: usize = 100;
 /// Left free in a message for what goes with a body.
 const ENVELOPE: u64 = 64 * 1024;
 static STRICT: Policy = Policy::STRICT;
@@ -66,7 +70,7 @@ impl<'a> Limits<'a> {
         Self {
             max_body: max_payload.saturating_sub(ENVELOPE),
             max_metadata: ENVELOPE,
-            max_headers: 100,
+            max_headers: MOST_HEADERS,
             max_header_bytes: 32 * 1024,
             now,
             prefix,

@@ -7,11 +7,11 @@ use super::fields::{Fields, Reading, Value};
 use crate::domain::job::{Priority, RetryPolicy, Trigger};
 
 /// Most retries.
-const MOST_RETRIES: u64 = 100;
+pub(super) const MOST_RETRIES: u64 = 100;
 /// Most reroutes: each makes the job's record larger.
-const MOST_REROUTES: u64 = 16;
+pub(super) const MOST_REROUTES: u64 = 16;
 /// Most statuses in a list: every one there is.
-const MOST_CODES: usize = 500;
+pub(super) const MOST_CODES: usize = 500;
 /// The longest that anything may be put off or take, in milliseconds: 30 days.
 pub(super) const LONGEST_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 

@@ -9,7 +9,7 @@ use crate::domain::id::BranchId;
 use crate::domain::job::{Contender, Priority, Trigger};
 
 /// Contenders of one job at most.
-const MOST_BRANCHES: usize = 32;
+pub(super) const MOST_BRANCHES: usize = 32;
 /// Fallbacks of fallbacks at most.
 const DEEPEST: usize = 8;
 

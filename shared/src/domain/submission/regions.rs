@@ -5,7 +5,7 @@ use super::fields::{Fields, Reading};
 use crate::domain::id::Region;
 
 /// Regions in one list at most.
-const MOST_REGIONS: usize = 32;
+pub(super) const MOST_REGIONS: usize = 32;
 
 /// The regions of a webhook.
 pub(super) fn of_webhook(fields: &mut Fields<'_>, rd: &mut Reading<'_>) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests: a job that does not read, or reads when it must not, fails the test")]
 
+mod described;
 mod refused;
 mod taken;
 mod whatever_comes;

@@ -9,7 +9,7 @@ use super::fields::{Reading, Value};
 use crate::domain::id::Destination;
 
 /// Longest URL, in bytes.
-const LONGEST: usize = 8 * 1024;
+pub(super) const LONGEST: usize = 8 * 1024;
 
 /// An absolute http or https URL, in its normal form and without a fragment. `credentials` says where they belong.
 pub(super) fn read(value: &Value<'_>, credentials: &str, rd: &mut Reading<'_>) -> Option<String> {

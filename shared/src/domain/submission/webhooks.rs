@@ -6,9 +6,9 @@ use super::{Limits, regions, url};
 use crate::domain::job::Webhook;
 
 /// Webhooks of one job at most.
-const MOST_WEBHOOKS: usize = 16;
+pub(super) const MOST_WEBHOOKS: usize = 16;
 /// Longest subject, in bytes.
-const LONGEST_SUBJECT: usize = 256;
+pub(super) const LONGEST_SUBJECT: usize = 256;
 
 /// The webhooks of a job and its quorum.
 pub(super) fn read(job: &mut Fields<'_>, rd: &mut Reading<'_>) -> (Vec<Webhook>, u16) {
