@@ -263,8 +263,9 @@ fn job_regions() -> Value {
     or_null(json!({"type": "array", "maxItems": MOST_REGIONS, "items": region}))
 }
 
-fn words(words: [&str; 2]) -> Value {
-    json!({"enum": [words[0], words[1], null]})
+fn words<const N: usize>(words: [&str; N]) -> Value {
+    let words = words.into_iter().map(Value::from).chain([Value::Null]);
+    json!({"enum": words.collect::<Vec<_>>()})
 }
 
 fn name(most: usize) -> Value {
