@@ -6,7 +6,7 @@ use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::signature::Signed;
 use sluice_shared::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 use sluice_shared::secrets::SecretsStore;
-use sluice_shared::topology::{Options, Topology};
+use sluice_shared::topology::Topology;
 
 use crate::rig::{DEADLINE, Rig, options, to, until};
 
@@ -38,7 +38,8 @@ async fn a_webhook_to_a_nats_subject_is_signed_too() {
 async fn a_service_that_does_not_know_the_secrets_yet_posts_nothing_until_it_does() {
     let rig = Rig::start().await;
     let (topology, jetstream) = (rig.nats().topology(), rig.nats().jetstream());
-    jetstream.delete_stream(Topology::stream_of(&topology.webhook_secrets_bucket())).await.unwrap();
+    let bucket = jetstream.get_stream(Topology::stream_of(&topology.webhook_secrets_bucket())).await.unwrap();
+    jetstream.delete_stream(&bucket.cached_info().config.name).await.unwrap();
     let service = rig.serve(options()).await;
     let result = rig.result("k");
     rig.publish(&result).await;
@@ -48,8 +49,8 @@ async fn a_service_that_does_not_know_the_secrets_yet_posts_nothing_until_it_doe
         (info.num_ack_pending == 1).then_some(())
     })
     .await;
-    let made = Options { dead_letter_age: 4 * DEADLINE, ack_wait: DEADLINE };
-    topology.create(rig.nats(), made).await.unwrap();
+    // The bucket alone, and the secret at once: one that is seen empty says that there is none.
+    jetstream.create_stream(bucket.cached_info().config.clone()).await.unwrap();
     set(&rig).await;
     let post = rig.receiver.wait_for_job(result.job.as_str(), DEADLINE).await.unwrap();
     let header = |name: &str| post.call.header(name).unwrap_or_default();
