@@ -142,7 +142,7 @@ impl<T> Bucket<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
-    /// The value of a key, read from the leader.
+    /// The value of a key, never one that is behind.
     ///
     /// # Errors
     /// Where it cannot be read.

@@ -1,4 +1,4 @@
-//! The records of all jobs: created once, then changed only by compare-and-swap; read from the leader.
+//! The records of all jobs: created once, then changed only by compare-and-swap; what is read is never behind.
 //!
 //! A pending record has no TTL; settlement writes it. Every revision says in its headers whether the job is pending or
 //! settled, so that a sweep can tell without the payload. The request bodies that are too large for a record are here too.
@@ -44,7 +44,7 @@ impl Records {
         Self { nats }
     }
 
-    /// The record of a job, read from the leader.
+    /// The record of a job, never one that is behind.
     ///
     /// # Errors
     /// Where the broker does not answer.
