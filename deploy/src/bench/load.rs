@@ -184,15 +184,15 @@ pub(super) async fn submit(jobs: &Jobs, door: &Door, numbers: Range<u32>, pace: 
     Run::new(jobs, door, numbers, pace).submit_all().await
 }
 
-/// Submits jobs for as long as it is polled, with so many at most whose webhook has not come.
+/// Submits jobs for as long as it is polled.
 pub(super) async fn flood(
     jobs: &Jobs,
     door: &Door,
     audience: &Audience,
     numbers: Range<u32>,
-    open: u32,
+    pace: Pace,
 ) -> anyhow::Result<()> {
-    let (run, before) = (Run::new(jobs, door, numbers, Pace::Open(open)), audience.count().await?.hooks);
+    let (run, before) = (Run::new(jobs, door, numbers, pace), audience.count().await?.hooks);
     let noting =
         audience.until(|_| false, |count| run.finished.store(count.hooks.saturating_sub(before), Ordering::Relaxed));
     let noting = async { noting.await.map(|_| ()) };

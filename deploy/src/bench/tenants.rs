@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::document::{Report, lost_or_doubled, measured, rounded, table};
-use super::load::{Door, Jobs, flood};
+use super::load::{Door, Jobs, Pace, flood};
 use super::monotonic::micros;
 use super::stage::{Plan, Stage};
 use super::windows::percentile;
@@ -61,6 +61,7 @@ async fn measure(args: &TenantsArgs, show: &Show) -> Result<Both, Failure> {
     let alone = ask(&stage, &quiet, args, next.clone()).await?;
     next = next.end..next.end + args.jobs;
     let jobs = Jobs::new(&stage.audience, queues);
+    let pace = args.flood_rate.map_or(Pace::Open(args.flood), |rate| Pace::Rate(f64::from(rate)));
     let measuring = async {
         show.progress("the flood rises");
         let before = stage.audience.count().await?.hooks;
@@ -74,7 +75,7 @@ async fn measure(args: &TenantsArgs, show: &Show) -> Result<Both, Failure> {
     };
     let (beside, flood_per_s) = tokio::select! {
         measured = measuring => measured?,
-        flooded = flood(&jobs, &flooding, &stage.audience, FLOOD, args.flood) => {
+        flooded = flood(&jobs, &flooding, &stage.audience, FLOOD, pace) => {
             flooded?;
             return Err(anyhow!("the flood came to its end").into());
         }
@@ -144,17 +145,18 @@ impl Report for Both {
         let [to_destination, to_webhook] = self.entries();
         json!({
             "jobs": self.args.jobs, "rate": self.args.rate, "via": self.args.via.as_str(), "gate": self.args.gate,
-            "flood_open": self.args.flood, "flood_per_s": rounded(self.flood_per_s, 0),
+            "flood_open": self.args.flood_rate.is_none().then_some(self.args.flood), "flood_rate": self.args.flood_rate,
+            "flood_per_s": rounded(self.flood_per_s, 0),
             "submit_to_destination": to_destination, "submit_to_webhook": to_webhook, "doubled": self.doubled,
         })
     }
 
     fn table(&self) -> String {
         let head = format!(
-            "{} jobs, {} a second, alone and beside a flood of {} open jobs ({:.0} a second), over {}\n",
+            "{} jobs, {} a second, alone and beside a flood{} ({:.0} a second), over {}\n",
             self.args.jobs,
             self.args.rate,
-            self.args.flood,
+            if self.args.flood_rate.is_none() { format!(" of {} open jobs", self.args.flood) } else { String::new() },
             self.flood_per_s,
             self.args.via.as_str()
         );
@@ -183,6 +185,7 @@ mod tests {
             jobs: 3,
             rate: 10,
             flood: 100,
+            flood_rate: None,
             queues: 2,
             gate: None,
             via: Via::Nats,

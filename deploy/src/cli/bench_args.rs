@@ -159,6 +159,9 @@ pub(crate) struct TenantsArgs {
     /// Jobs of the flood that are submitted and not told of, always
     #[arg(long, value_name = "NUMBER", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) flood: u32,
+    /// It submits so many jobs a second instead, however many are open [default: as fast as they are taken]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "flood", value_parser = rate())]
+    pub(crate) flood_rate: Option<u32>,
     /// Over so many queues, each with a gate of its own
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=20_000))]
     pub(crate) queues: u32,
