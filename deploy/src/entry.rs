@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_gateway::access::Access;
@@ -25,22 +26,22 @@ const KEYS_WITHIN: Duration = Duration::from_secs(10);
 /// A role at work. It ends when it was told to, or failed.
 pub(crate) type AtWork = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-/// The gateway on this listener.
-pub(crate) fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<AtWork> {
+/// The gateway on this listener, once requests find it over NATS too.
+pub(crate) async fn gateway(ground: Ground, listener: TcpListener) -> anyhow::Result<AtWork> {
+    let (config, metrics, stop) = (Arc::clone(&ground.config), ground.metrics.clone(), ground.shutdown.clone());
+    let gates = GateSettings::from(config.gate.clone());
+    let jobs = Jobs::start(ground.effects().await, ground.room(), &stop).gated_by(gates);
+    let jobs = jobs.calling(Targets::from(&config.targets));
+    tokio::spawn(SecretsStore::<Tenant>::of(jobs.effects()).seal_anew());
+    tokio::spawn(SecretsStore::<SecretName>::of(jobs.effects()).seal_anew());
+    let options = nats::Options::new(&config.gateway, config.worker.ack_wait);
+    let access = access(&ground).await.within(jobs.effects().quotas(), &ground.nats, &stop);
+    let by_nats = nats::Interface::start(jobs.clone(), access.clone(), options, metrics.clone(), stop.clone());
+    let by_nats = Box::pin(by_nats).await?;
     Ok(Box::pin(async move {
-        let (settings, stop) = (&ground.config.gateway, ground.shutdown.clone());
-        let gates = GateSettings::from(ground.config.gate.clone());
-        let jobs = Jobs::start(ground.effects().await, ground.room(), &stop).gated_by(gates);
-        let jobs = jobs.calling(Targets::from(&ground.config.targets));
-        tokio::spawn(SecretsStore::<Tenant>::of(jobs.effects()).seal_anew());
-        tokio::spawn(SecretsStore::<SecretName>::of(jobs.effects()).seal_anew());
-        let options = nats::Options::new(settings, ground.config.worker.ack_wait);
-        let access = access(&ground).await.within(jobs.effects().quotas(), &ground.nats, &stop);
-        let by_nats = nats::run(jobs.clone(), access.clone(), options, ground.metrics.clone(), stop.clone());
-        let by_nats = async { anyhow::Ok(Box::pin(by_nats).await?) };
-        let by_http =
-            async { anyhow::Ok(http::serve(listener, jobs, access, settings, ground.metrics.clone(), stop).await?) };
-        tokio::try_join!(by_nats, by_http)?;
+        let by_nats = async { anyhow::Ok(by_nats.run().await?) };
+        let by_http = http::serve(listener, jobs, access, &config.gateway, metrics, stop);
+        tokio::try_join!(by_nats, async { anyhow::Ok(by_http.await?) })?;
         Ok(())
     }))
 }

@@ -153,9 +153,12 @@ impl Roles {
         Self { ground, tasks: JoinSet::new() }
     }
 
-    /// The HTTP interface on this listener, and the NATS service.
-    pub(crate) fn gateway(&mut self, listener: TcpListener) -> anyhow::Result<()> {
-        self.start(Role::Gateway, entry::gateway(self.ground.clone(), listener)?);
+    /// The HTTP interface on this listener, and the NATS service: both are found when this returns. Until a signal comes.
+    pub(crate) async fn gateway(&mut self, listener: TcpListener) -> anyhow::Result<()> {
+        let starting = Box::pin(entry::gateway(self.ground.clone(), listener));
+        if let Some(gateway) = self.ground.shutdown.run_until_cancelled(starting).await {
+            self.start(Role::Gateway, gateway?);
+        }
         Ok(())
     }
 

@@ -43,7 +43,7 @@ async fn run(role: Role, address: Option<SocketAddr>, args: &CommonArgs) -> Resu
     };
     let mut roles = Roles::on(ground.sealed_by(sealing));
     match role {
-        Role::Gateway => roles.gateway(listener)?,
+        Role::Gateway => roles.gateway(listener).await?,
         Role::Worker => {
             roles.worker()?;
             roles.admin(listener);

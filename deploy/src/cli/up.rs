@@ -61,7 +61,7 @@ async fn roles_on(
     let Some(ground) = unless_stopped(shutdown, Box::pin(connecting)).await else { return Ok(()) };
     let listening = Listening::of(broker, data, &http, &metrics).context("a listener has no address")?;
     let mut roles = Roles::on(ground?.on(broker).sealed_by(sealing));
-    roles.gateway(http)?;
+    roles.gateway(http).await?;
     roles.worker()?;
     roles.delivery()?;
     roles.admin(metrics);

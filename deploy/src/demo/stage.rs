@@ -71,7 +71,7 @@ async fn on_broker<T>(
     let ground = ground?;
     let end = ground.shutdown.clone();
     let mut roles = Roles::on(ground);
-    roles.gateway(listener)?;
+    roles.gateway(listener).await?;
     roles.worker()?;
     roles.delivery()?;
     let mut running = Box::pin(roles.until_stopped(Some(broker)));

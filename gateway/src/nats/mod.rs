@@ -48,28 +48,46 @@ impl Options {
     }
 }
 
-/// Takes durable submissions in and answers requests until told to stop; then lets what is in hand end, and hands back
-/// the rest.
-///
-/// # Errors
-/// Where the service cannot be started, or its connection is closed for good.
-pub async fn run(
-    jobs: Jobs,
-    access: Access,
-    options: Options,
-    metrics: Metrics,
+/// The NATS interface of this process: requests find it from its start on.
+pub struct Interface {
+    service: Service,
+    intake: Intake,
+    grace: Duration,
     shutdown: CancellationToken,
-) -> Result<(), ServiceError> {
-    let desk = Desk::new(jobs.clone(), access.clone(), metrics.clone(), options.max_wait, shutdown.clone());
-    let service = Service::start(desk).await?;
-    // Whatever ends the service ends the intake too.
-    let stop = shutdown.child_token();
-    let intake = Intake::new(jobs, access, metrics, options);
-    let served = async {
-        let served = service.run(options.grace).await;
-        stop.cancel();
+}
+
+impl Interface {
+    /// Makes it known.
+    ///
+    /// # Errors
+    /// Where the service cannot be started.
+    pub async fn start(
+        jobs: Jobs,
+        access: Access,
+        options: Options,
+        metrics: Metrics,
+        shutdown: CancellationToken,
+    ) -> Result<Self, ServiceError> {
+        let desk = Desk::new(jobs.clone(), access.clone(), metrics.clone(), options.max_wait, shutdown.clone());
+        let service = Service::start(desk).await?;
+        Ok(Self { service, intake: Intake::new(jobs, access, metrics, options), grace: options.grace, shutdown })
+    }
+
+    /// Takes durable submissions in and answers requests until told to stop; then lets what is in hand end, and hands back
+    /// the rest.
+    ///
+    /// # Errors
+    /// Where its connection is closed for good.
+    pub async fn run(self) -> Result<(), ServiceError> {
+        let Self { service, intake, grace, shutdown } = self;
+        // Whatever ends the service ends the intake too.
+        let stop = shutdown.child_token();
+        let served = async {
+            let served = service.run(grace).await;
+            stop.cancel();
+            served
+        };
+        let ((), served) = tokio::join!(intake.run(&stop), served);
         served
-    };
-    let ((), served) = tokio::join!(intake.run(&stop), served);
-    served
+    }
 }

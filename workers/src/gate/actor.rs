@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sluice_shared::clock;
-use sluice_shared::domain::gate::{Limits, Line, Move, Nanos, Offer, Sight, Turn, Turns, effective, restate};
+use sluice_shared::domain::gate::{FairQueue, Limits, Line, Move, Nanos, Offer, Sight, Turn, effective, restate};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -57,7 +57,7 @@ pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<
 /// What the task remembers from one step to the next.
 #[derive(Default)]
 struct Actor {
-    waiters: Turns<Waiter>,
+    waiters: FairQueue<Waiter>,
     /// Slots that were reserved ahead, each with a lease.
     spare: VecDeque<Nanos>,
     turn: Turn,

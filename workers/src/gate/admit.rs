@@ -15,7 +15,7 @@ use super::slot::{Closed, Slot};
 use crate::pause::Pause;
 
 /// How late a slot may be used at least and at most; in between, by one interval.
-const LATE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+const LATE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(250));
 
 /// How soon it is looked again whether the limits have been raised, where too much is in hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -11,6 +11,9 @@ mod announced;
 mod backoff;
 mod circuit;
 mod closing;
+mod fair_queue;
+#[cfg(test)]
+mod fair_queue_tests;
 #[cfg(test)]
 mod learning_tests;
 mod lease;
@@ -26,14 +29,12 @@ mod tests;
 mod turn;
 #[cfg(test)]
 mod turn_tests;
-mod turns;
-#[cfg(test)]
-mod turns_tests;
 
 pub use announced::{Announced, WRITTEN_AGAIN};
 pub use backoff::{Backoff, COUNTS as BACKOFF_COUNTS, DECREASE, REGAINED};
 pub use circuit::{Circuit, reset, trip};
 pub use closing::{RAMP, close};
+pub use fair_queue::{FairQueue, Line};
 pub use lease::{LEASE, in_flight, lease, next_expiry, restate};
 pub use limits::{Heard, Interval, Limits, Pacing, is_another_limit};
 pub use operator::{Adjustment, Operator, Setting, Source, Sources, adjust, effective, learn, sources};
@@ -41,4 +42,3 @@ pub use reserve::{CLOCK_BOUND, Taken, next_slot, reserve, take};
 pub use spare::{KEPT, TakenAhead, beside_kept, take_ahead};
 pub use state::{Closing, GateState, Learned, Lease, Nanos};
 pub use turn::{Move, Offer, Sight, Turn};
-pub use turns::{Line, Turns};

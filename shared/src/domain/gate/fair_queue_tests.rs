@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Line, Turns};
+use super::{FairQueue, Line};
 use crate::domain::job::Priority;
 
 fn line(tenant: &str, account: Option<&str>, priority: Priority) -> Line {
@@ -18,11 +18,11 @@ fn of_priority(priority: Priority) -> Line {
 
 /// The first who are served where so many wait in each line.
 fn served(lines: &[(Line, usize)], slots: usize) -> Vec<Line> {
-    let mut turns = Turns::default();
+    let mut queue = FairQueue::default();
     for (line, many) in lines {
-        (0..*many).for_each(|_| turns.push(line, line.clone()));
+        (0..*many).for_each(|_| queue.push(line, line.clone()));
     }
-    std::iter::from_fn(|| turns.pop()).take(slots).collect()
+    std::iter::from_fn(|| queue.pop()).take(slots).collect()
 }
 
 fn count(served: &[Line], line: &Line) -> usize {
@@ -31,9 +31,9 @@ fn count(served: &[Line], line: &Line) -> usize {
 
 #[test]
 fn one_line_is_served_in_the_order_in_which_it_came() {
-    let mut turns = Turns::default();
-    (0..5).for_each(|number| turns.push(&Line::default(), number));
-    assert_eq!((turns.len(), turns.clear(), turns.is_empty()), (5, vec![0, 1, 2, 3, 4], true));
+    let mut queue = FairQueue::default();
+    (0..5).for_each(|number| queue.push(&Line::default(), number));
+    assert_eq!((queue.len(), queue.clear(), queue.is_empty()), (5, vec![0, 1, 2, 3, 4], true));
 }
 
 #[test]
@@ -64,28 +64,28 @@ fn many_accounts_of_one_tenant_take_nothing_from_another_tenant() {
 #[test]
 fn who_did_not_wait_has_saved_nothing_up_and_who_waits_alone_is_owed_for_nothing() {
     let (low, high) = (of_priority(Priority::Low), of_priority(Priority::High));
-    let mut turns = Turns::default();
+    let mut queue = FairQueue::default();
     for _ in 0..100 {
-        turns.push(&low, low.clone());
-        assert_eq!(turns.pop().as_ref(), Some(&low));
+        queue.push(&low, low.clone());
+        assert_eq!(queue.pop().as_ref(), Some(&low));
     }
-    (0..16).for_each(|_| turns.push(&low, low.clone()));
-    (0..16).for_each(|_| turns.push(&high, high.clone()));
-    let served: Vec<Line> = std::iter::from_fn(|| turns.pop()).take(9).collect();
+    (0..16).for_each(|_| queue.push(&low, low.clone()));
+    (0..16).for_each(|_| queue.push(&high, high.clone()));
+    let served: Vec<Line> = std::iter::from_fn(|| queue.pop()).take(9).collect();
     assert_eq!((count(&served, &high), count(&served, &low)), (8, 1));
 }
 
 #[test]
 fn those_who_have_gone_are_passed_over_and_leave_no_line_behind() {
-    let mut turns = Turns::default();
+    let mut queue = FairQueue::default();
     let (a, b) = (line("a", None, Priority::Normal), line("b", None, Priority::Normal));
     for number in 0..6 {
-        turns.push(if number % 2 == 0 { &a } else { &b }, number);
+        queue.push(if number % 2 == 0 { &a } else { &b }, number);
     }
-    turns.retain(|number| number % 2 == 1);
-    assert_eq!((turns.len(), turns.clear()), (3, vec![1, 3, 5]));
-    turns.push(&a, 7);
-    assert_eq!((turns.pop(), turns.pop()), (Some(7), None));
+    queue.retain(|number| number % 2 == 1);
+    assert_eq!((queue.len(), queue.clear()), (3, vec![1, 3, 5]));
+    queue.push(&a, 7);
+    assert_eq!((queue.pop(), queue.pop()), (Some(7), None));
 }
 
 const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
@@ -139,35 +139,35 @@ fn whole(line: &Line) -> String {
 proptest! {
     #[test]
     fn whatever_comes_each_is_served_once_and_each_line_in_its_order(steps in steps()) {
-        let (mut turns, mut lines) = (Turns::default(), BTreeMap::<String, Vec<usize>>::new());
+        let (mut queue, mut lines) = (FairQueue::default(), BTreeMap::<String, Vec<usize>>::new());
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Some(line) => {
                     lines.entry(whole(&line)).or_default().push(number);
-                    turns.push(&line, (whole(&line), number));
+                    queue.push(&line, (whole(&line), number));
                 }
-                None => if let Some((line, number)) = turns.pop() {
+                None => if let Some((line, number)) = queue.pop() {
                     prop_assert_eq!(lines.get_mut(&line).unwrap().remove(0), number);
                 } else {
                     prop_assert!(lines.values().all(Vec::is_empty));
                 }
             }
-            prop_assert_eq!(turns.len(), lines.values().map(Vec::len).sum::<usize>());
+            prop_assert_eq!(queue.len(), lines.values().map(Vec::len).sum::<usize>());
         }
     }
 
     #[test]
     fn whoever_comes_and_goes_nobody_starves(steps in steps()) {
-        let (mut turns, mut waiting) = (Turns::default(), Vec::<Line>::new());
+        let (mut queue, mut waiting) = (FairQueue::default(), Vec::<Line>::new());
         let (mut tenants, mut accounts) = (PassedOver::default(), PassedOver::default());
         let mut priorities = PRIORITIES.map(|_| PassedOver::default());
         for step in steps {
             match step {
                 Some(line) => {
                     waiting.push(line.clone());
-                    turns.push(&line, line.clone());
+                    queue.push(&line, line.clone());
                 }
-                None => if let Some(line) = turns.pop() {
+                None => if let Some(line) = queue.pop() {
                     // Two others have a share at each level: each goes before once at most.
                     prop_assert!(tenants.served(&waiting, &line, |_| String::new(), tenant) <= 2);
                     prop_assert!(accounts.served(&waiting, &line, tenant, account) <= 2);

@@ -24,25 +24,25 @@ pub struct Line {
 }
 
 /// The accounts of a tenant.
-type Accounts<T> = Level<Option<String>, Lines<T>>;
+type Accounts<T> = Level<Option<String>, Priorities<T>>;
 
 /// The lines of an account.
-type Lines<T> = Level<Priority, VecDeque<T>>;
+type Priorities<T> = Level<Priority, VecDeque<T>>;
 
 /// All that waits at a gate.
 #[derive(Debug)]
-pub struct Turns<T> {
+pub struct FairQueue<T> {
     tenants: Level<Tenant, Accounts<T>>,
     waiting: usize,
 }
 
-impl<T> Default for Turns<T> {
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
         Self { tenants: Level::default(), waiting: 0 }
     }
 }
 
-impl<T> Turns<T> {
+impl<T> FairQueue<T> {
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
