@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use sluice_gateway::access::Access;
 use sluice_gateway::jobs::Jobs;
-use sluice_gateway::nats::{Options, ServiceError, run};
+use sluice_gateway::nats::{Interface, Options, ServiceError};
 use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::domain::record::Record;
 use sluice_shared::domain::result::JobResult;
@@ -85,17 +85,12 @@ impl Rig {
         (rig, gateway)
     }
 
-    /// A gateway with a connection of its own, once its service answers.
+    /// A gateway with a connection of its own.
     pub(crate) async fn gateway(&self, options: Options) -> Gateway {
         let (metrics, stop) = (Metrics::new(), CancellationToken::new());
         let jobs = Jobs::new(self.broker.effects().await);
-        let gateway = Gateway {
-            metrics: metrics.clone(),
-            stop: stop.clone(),
-            running: tokio::spawn(run(jobs, Access::open(), options, metrics, stop)),
-        };
-        until("a gateway that answers", async || self.ask("$SRV.PING.sluice", "").await.is_some().then_some(())).await;
-        gateway
+        let interface = Interface::start(jobs, Access::open(), options, metrics.clone(), stop.clone()).await.unwrap();
+        Gateway { metrics, stop, running: tokio::spawn(interface.run()) }
     }
 
     /// Stores a submission as a client does; its sequence.
@@ -132,7 +127,8 @@ impl Rig {
     }
 
     async fn consumer(&self) -> PullConsumer {
-        self.nats.jetstream().get_consumer_from_stream("intake", "SLUICE_SUBMIT").await.unwrap()
+        let asked = async || self.nats.jetstream().get_consumer_from_stream("intake", "SLUICE_SUBMIT").await.ok();
+        until("the consumer of submissions", asked).await
     }
 
     /// Submissions that were handed out and not acknowledged.
