@@ -28,6 +28,7 @@ struct Runs {
     args: ThroughputArgs,
     runs: Vec<Run>,
     floors: Vec<Measured>,
+    rules: Measured,
     nats_server: Option<String>,
 }
 
@@ -44,7 +45,8 @@ struct Run {
 
 /// Floor and product in turns, so that what else the machine does meets both.
 async fn measure(args: &ThroughputArgs, show: &Show) -> Result<Runs, Failure> {
-    let floor = Floor { queues: args.queues, jobs: args.jobs, open: args.open, consumers: args.consumers };
+    let floor =
+        Floor { queues: args.queues, jobs: args.jobs, open: args.open, consumers: args.consumers, rules: false };
     let (mut runs, mut floors) = (Vec::new(), Vec::new());
     let mut nats_server = None;
     show.progress("the floor");
@@ -58,7 +60,9 @@ async fn measure(args: &ThroughputArgs, show: &Show) -> Result<Runs, Failure> {
         runs.push(run);
         nats_server = version;
     }
-    Ok(Runs { args: args.clone(), runs, floors, nats_server })
+    show.progress("what the rules ask of the broker");
+    let rules = Floor { rules: true, ..floor }.measure().await?;
+    Ok(Runs { args: args.clone(), runs, floors, rules, nats_server })
 }
 
 async fn product(args: &ThroughputArgs, via: Via, show: &Show) -> Result<(Run, Option<String>), Failure> {
@@ -101,7 +105,7 @@ fn difference(now: &BTreeMap<&'static str, u64>, before: &BTreeMap<&'static str,
 }
 
 impl Run {
-    fn document(&self) -> Value {
+    fn document(&self, rules: &Measured) -> Value {
         let per_job = |stored: u64| rounded(stored as f64 / f64::from(self.jobs.max(1)), 2);
         let stored: BTreeMap<&str, f64> = self
             .stored
@@ -113,6 +117,7 @@ impl Run {
             "via": self.via.as_str(), "jobs_per_s": rounded(self.jobs_per_s, 0),
             "floor_jobs_per_s": rounded(self.floor_jobs_per_s, 0),
             "ratio": rounded(self.jobs_per_s / self.floor_jobs_per_s.max(1.0), 3),
+            "of_rules": rounded(self.jobs_per_s / rules.jobs_per_s.max(1.0), 3),
             "lost": self.lost, "doubled": self.doubled,
             "cpu_us_per_job": self.used.cpu_us_per_job(self.jobs), "stored_per_job": stored,
         })
@@ -130,8 +135,8 @@ impl Report for Runs {
         json!({
             "jobs": self.args.jobs, "queues": self.args.queues, "open": self.args.open,
             "consumers": self.args.consumers.as_str(),
-            "runs": self.runs.iter().map(Run::document).collect::<Vec<_>>(),
-            "floor": self.floors.iter().map(floor).collect::<Vec<_>>(),
+            "runs": self.runs.iter().map(|run| run.document(&self.rules)).collect::<Vec<_>>(),
+            "floor": self.floors.iter().map(floor).collect::<Vec<_>>(), "rules": floor(&self.rules),
         })
     }
 
@@ -149,6 +154,7 @@ impl Report for Runs {
                     ("jobs/s", "jobs_per_s"),
                     ("floor", "floor_jobs_per_s"),
                     ("ratio", "ratio"),
+                    ("of rules", "of_rules"),
                     ("lost", "lost"),
                     ("doubled", "doubled"),
                 ],
@@ -162,6 +168,12 @@ impl Report for Runs {
                 .first()
                 .map(|floor| format!("{:<16}{}", "floor", named(&floor["cpu_us_per_job"])))
                 .unwrap_or_default(),
+            format!(
+                "{:<16}{} ({:.0} jobs/s)",
+                "rules",
+                named(&document["rules"]["cpu_us_per_job"]),
+                self.rules.jobs_per_s
+            ),
             "\nmessages stored for each job".to_owned(),
             runs.iter()
                 .map(|run| format!("{:<16}{}", super::document::text(&run["via"]), named(&run["stored_per_job"])))
@@ -207,7 +219,8 @@ mod tests {
         let floor = Measured { jobs_per_s: 1000.0, nats_us_per_job: 50, own_us_per_job: 60 };
         let args =
             ThroughputArgs { jobs: 100, queues: 10, open: 10, consumers: Consumers::Memory, rounds: 1, json: true };
-        Runs { args, runs: vec![run], floors: vec![floor], nats_server: None }
+        let rules = Measured { jobs_per_s: 800.0, ..floor };
+        Runs { args, runs: vec![run], floors: vec![floor], rules, nats_server: None }
     }
 
     #[test]
@@ -215,6 +228,7 @@ mod tests {
         let document = runs(0, 0).document();
         let run = &document["runs"][0];
         assert_eq!((&run["via"], &run["ratio"], &run["jobs_per_s"]), (&json!("nats"), &json!(0.6), &json!(600.0)));
+        assert_eq!((&run["of_rules"], &document["rules"]["jobs_per_s"]), (&json!(0.75), &json!(800.0)));
         assert_eq!(run["stored_per_job"], json!({"events": 2.5}));
         assert_eq!(run["cpu_us_per_job"], json!({"nats": 0, "gateway": 0, "worker": 0, "delivery": 0}));
         assert_eq!((&document["queues"], &document["consumers"]), (&json!(10), &json!("memory")));

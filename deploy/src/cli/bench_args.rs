@@ -222,6 +222,8 @@ pub(crate) struct FloorArgs {
     pub(crate) open: u32,
     #[arg(long)]
     pub(crate) consumers: Consumers,
+    #[arg(long)]
+    pub(crate) rules: bool,
 }
 
 pub(super) const THROUGHPUT_HELP: &str = "Example:
@@ -231,10 +233,13 @@ pub(super) const THROUGHPUT_HELP: &str = "Example:
 A gateway, a worker, a delivery and a nats-server run as processes, and the destination and receiver of webhooks as
 another. Jobs with bodies of 1 KiB go all the way: submitted, called, settled, webhook taken. Gates hold nothing up.
 The floor is the bare path in one process on the same streams: publish, pull, call, create an entry, post the webhook,
-ack. Floor and Sluice run in turns, each on a nats-server of its own; a ratio is to the floors before and after.
+ack. Floor and Sluice run in turns, each on a nats-server of its own; a ratio is to the floors before and after. The rules
+are a second floor: all that the promises ask of the broker (records, guards, results, what is remembered, acks) and no
+more, in one process too. That is the most that Sluice could do.
 
 jobs_per_s       jobs all the way, from the first submission to the last webhook
 ratio            of that to the floor
+of_rules         of that to the second floor, measured once
 lost, doubled    jobs without a call or a webhook; calls and webhooks that came again: have to be 0
 cpu_us_per_job   processor time, by role
 stored_per_job   messages stored in NATS, by what they are
