@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sluice_shared::domain::id::QueueName;
 use sluice_shared::domain::region::Standpoint;
+use sluice_shared::nats::bucket::Entry;
 use sluice_shared::places::Places;
 use sluice_shared::queues::QueueEntry;
 use tokio::time::{Instant, sleep_until};
@@ -50,13 +51,18 @@ impl Fleet {
             regions.mark_unchanged();
             let live = queues.regions().live();
             let standpoint = Standpoint { own, live: &live };
-            let mut wanted: HashMap<_, _> = queues.all().into_iter().collect();
-            wanted.retain(|_, entry| standpoint.takes(&entry.value.place));
-            pulled.retain(|name, one| wanted.get(name).is_some_and(|entry| entry.value.shard == one.shard));
-            for (name, entry) in wanted {
-                let paused = entry.value.paused_since.is_some();
-                pulled.entry(name).or_insert_with_key(|name| self.start(name.clone(), entry.value)).pause.tell(paused);
-            }
+            queues.look(|all| {
+                let takes = |entry: &Entry<QueueEntry>| standpoint.takes(&entry.value.place);
+                pulled.retain(|name, one| {
+                    all.get(name).is_some_and(|entry| takes(entry) && entry.value.shard == one.shard)
+                });
+                for (name, entry) in all.iter().filter(|(_, entry)| takes(entry)) {
+                    match pulled.get(name) {
+                        Some(one) => one.pause.tell(entry.value.paused_since.is_some()),
+                        None => drop(pulled.insert(name.clone(), self.start(name.clone(), &entry.value))),
+                    }
+                }
+            });
             let rested = looks + looks.elapsed() * LOOKS;
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -73,12 +79,13 @@ impl Fleet {
         }
     }
 
-    fn start(&self, name: QueueName, entry: QueueEntry) -> Pulled {
+    fn start(&self, name: QueueName, entry: &QueueEntry) -> Pulled {
         let stop: CancellationToken = self.dispatcher.stop.begun.child_token();
         let (teller, pause) = pause(entry.paused_since.is_some());
-        let (shard, gates) = (entry.shard, self.gates.of_queue(&entry).paused_by(pause.clone()));
+        let (shard, gates) = (entry.shard, self.gates.of_queue(entry).paused_by(pause.clone()));
         let (dispatcher, places, makers) = (Arc::clone(&self.dispatcher), self.places.clone(), self.makers.clone());
-        let pull = Pull { dispatcher, name, entry, gates, pause, places, makers, stop: stop.clone() };
+        let tenant = entry.tenant.clone();
+        let pull = Pull { dispatcher, name, tenant, shard, gates, pause, places, makers, stop: stop.clone() };
         self.dispatcher.tasks.spawn(pull.run());
         Pulled { shard, pause: teller, _stop: stop.drop_guard() }
     }
