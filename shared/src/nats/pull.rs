@@ -178,8 +178,8 @@ impl Puller {
     }
 
     async fn send(&mut self, batch: usize, body: String, expires: Duration) -> Result<(), PullError> {
-        if self.received + STATUSES >= BLOCK && std::mem::take(&mut self.stood) {
-            // Nothing is outstanding, so nothing is lost with the old one.
+        if std::mem::take(&mut self.stood) && self.received + STATUSES >= BLOCK {
+            // Nothing is outstanding, so nothing is lost with the old subscription.
             (self.inbox, self.subscription) = subscribe(&self.nats).await?;
             self.received = 0;
         }

@@ -55,8 +55,8 @@ impl Shared {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says whether what is known is to be another, and what.
-    fn learn(&self, another: impl FnOnce(&Known) -> Option<Known>) {
+    /// Replaces what is known where this gives another, and tells of it.
+    fn replace(&self, another: impl FnOnce(&Known) -> Option<Known>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let Some(another) = another(&known) else { return };
         *known = another;
@@ -67,12 +67,12 @@ impl Shared {
     /// Takes in what the watch or a read says, unless it is older than what is known.
     pub(super) fn saw(&self, entry: Entry<GateState>) {
         let Entry { value, revision } = entry;
-        self.learn(|known| (revision > known.revision).then(|| Known { state: value.into(), revision }));
+        self.replace(|known| (revision > known.revision).then(|| Known { state: value.into(), revision }));
     }
 
     /// The entry was removed: the gate is as if new.
     pub(super) fn removed(&self) {
-        self.learn(|known| {
+        self.replace(|known| {
             let state = GateState::new(known.state.destination.clone(), known.state.account.clone());
             Some(Known { state: state.into(), revision: 0 })
         });
@@ -86,7 +86,7 @@ impl Shared {
     /// Reads the entry from the leader. What it says holds, also where it is older: the broker may have lost something.
     pub(super) async fn read(&self) -> Result<(), BucketError> {
         match self.bucket.get(self.name.as_str()).await? {
-            Some(Entry { value, revision }) => self.learn(|_| Some(Known { state: value.into(), revision })),
+            Some(Entry { value, revision }) => self.replace(|_| Some(Known { state: value.into(), revision })),
             None => self.removed(),
         }
         Ok(())
