@@ -3,6 +3,7 @@
 //! A queue's entry exists if and only if workers pull it. Whoever publishes work first sees an entry with an hour left,
 //! else makes it or extends it; timers keep nothing alive. Only the sweep removes an entry.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -149,6 +150,11 @@ impl Queues {
     #[must_use]
     pub fn get(&self, name: &QueueName) -> Option<Entry<QueueEntry>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Shows all queues, as the watched copy has them, which stands still meanwhile.
+    pub fn look<R>(&self, look: impl FnOnce(&HashMap<QueueName, Entry<QueueEntry>>) -> R) -> R {
+        look(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All queues, as the watched copy has them.

@@ -162,3 +162,28 @@ async fn a_request_that_is_refused_because_so_many_wait_is_told_from_one_that_is
     second.request(1, Duration::from_secs(1)).await.unwrap();
     assert!(matches!(second.next().await, Pulled::Over), "it is over when its time is");
 }
+
+/// Its subscription is opened anew from time to time, or it would keep more and more memory.
+#[tokio::test]
+async fn a_puller_that_stood_idle_for_long_takes_what_comes_and_gives_back_what_is_on_its_way() {
+    let (_broker, nats) = start().await;
+    let mut puller = open(&nats).await;
+    for _ in 0..70 {
+        puller.request(1, Duration::from_millis(5)).await.unwrap();
+        assert!(matches!(puller.next().await, Pulled::Over));
+    }
+    let publish = |n: u32| nats.publish(format!("many.{n}"), HeaderMap::new(), "x".into());
+    puller.request(2, Duration::from_secs(30)).await.unwrap();
+    publish(1).await.unwrap();
+    let Pulled::Message(first) = puller.next().await else { panic!("no message") };
+    assert!(first.ack_confirmed().await);
+    publish(2).await.unwrap();
+    let begin = Instant::now();
+    puller.close().await;
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    let mut other = open(&nats).await;
+    other.request(1, Duration::from_secs(10)).await.unwrap();
+    let Pulled::Message(second) = other.next().await else { panic!("it was left in nobody's hands") };
+    assert!(second.ack_confirmed().await);
+    assert_eq!(left(&nats).await, (0, 0));
+}

@@ -49,7 +49,7 @@ pub(crate) struct Stop {
 
 impl Dispatcher {
     /// Takes a message on, in a task of its own. `place` is its place among all that this worker has in hand.
-    pub(crate) fn spawn(self: &Arc<Self>, in_hand: InHand, hold: Hold, place: Place) {
+    pub(crate) fn spawn(self: &Arc<Self>, in_hand: Box<InHand>, hold: Hold, place: Place) {
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             tokio::select! {

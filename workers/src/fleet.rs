@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_shared::domain::id::QueueName;
 use sluice_shared::domain::region::Standpoint;
+use sluice_shared::nats::bucket::Entry;
 use sluice_shared::places::Places;
 use sluice_shared::queues::QueueEntry;
 use tokio::time::{Instant, sleep_until};
@@ -45,41 +47,98 @@ impl Fleet {
         let (mut version, mut regions) = (queues.version(), queues.regions().changes());
         let mut pulled = HashMap::<QueueName, Pulled>::new();
         loop {
-            let looks = Instant::now();
+            let began = Instant::now();
             version.mark_unchanged();
             regions.mark_unchanged();
             let live = queues.regions().live();
             let standpoint = Standpoint { own, live: &live };
-            let mut wanted: HashMap<_, _> = queues.all().into_iter().collect();
-            wanted.retain(|_, entry| standpoint.takes(&entry.value.place));
-            pulled.retain(|name, one| wanted.get(name).is_some_and(|entry| entry.value.shard == one.shard));
-            for (name, entry) in wanted {
-                let paused = entry.value.paused_since.is_some();
-                pulled.entry(name).or_insert_with_key(|name| self.start(name.clone(), entry.value)).pause.tell(paused);
-            }
-            let rested = looks + looks.elapsed() * LOOKS;
+            queues.look(|all| {
+                let takes = |entry: &Entry<QueueEntry>| standpoint.takes(&entry.value.place);
+                pulled.retain(|name, one| {
+                    all.get(name).is_some_and(|entry| takes(entry) && entry.value.shard == one.shard)
+                });
+                for (name, entry) in all.iter().filter(|(_, entry)| takes(entry)) {
+                    match pulled.get(name) {
+                        Some(one) => one.pause.tell(entry.value.paused_since.is_some()),
+                        None => drop(pulled.insert(name.clone(), self.start(name.clone(), &entry.value))),
+                    }
+                }
+            });
+            let changed = async {
+                tokio::select! {
+                    changed = version.changed() => changed.is_ok(),
+                    changed = regions.changed() => changed.is_ok(),
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = version.changed() => if changed.is_err() { return },
-                changed = regions.changed() => if changed.is_err() { return },
-            }
-            // A change after a while is seen at once; a timer rounds up to a millisecond, also where its time has come.
-            if rested > Instant::now() {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = sleep_until(rested) => {}
-                }
+                goes_on = next_look(began, began.elapsed(), changed) => if !goes_on { return },
             }
         }
     }
 
-    fn start(&self, name: QueueName, entry: QueueEntry) -> Pulled {
+    fn start(&self, name: QueueName, entry: &QueueEntry) -> Pulled {
         let stop: CancellationToken = self.dispatcher.stop.begun.child_token();
         let (teller, pause) = pause(entry.paused_since.is_some());
-        let (shard, gates) = (entry.shard, self.gates.of_queue(&entry).paused_by(pause.clone()));
+        let (shard, gates) = (entry.shard, self.gates.of_queue(entry).paused_by(pause.clone()));
         let (dispatcher, places, makers) = (Arc::clone(&self.dispatcher), self.places.clone(), self.makers.clone());
-        let pull = Pull { dispatcher, name, entry, gates, pause, places, makers, stop: stop.clone() };
+        let tenant = entry.tenant.clone();
+        let pull = Pull { dispatcher, name, tenant, shard, gates, pause, places, makers, stop: stop.clone() };
         self.dispatcher.tasks.spawn(pull.run());
         Pulled { shard, pause: teller, _stop: stop.drop_guard() }
+    }
+}
+
+/// Resolves when something has changed since a look that began then and took so long, and the worker has rested from it. Says
+/// whether anything can change still.
+async fn next_look(began: Instant, took: Duration, changed: impl Future<Output = bool>) -> bool {
+    let goes_on = changed.await;
+    let rested = began + took * LOOKS;
+    // A change after a while is seen at once; a timer rounds up to a millisecond, also where its time has come.
+    if rested > Instant::now() {
+        sleep_until(rested).await;
+    }
+    goes_on
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const TOOK: Duration = Duration::from_millis(30);
+
+    /// How long after a look the next one begins, where a change comes so long after it.
+    async fn pause(change: Duration) -> Duration {
+        let began = Instant::now();
+        sleep(TOOK).await;
+        let ended = Instant::now();
+        let changed = async {
+            sleep(change).await;
+            true
+        };
+        assert!(next_look(began, ended - began, changed).await);
+        ended.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_much_changes_a_worker_looks_for_a_tenth_of_its_time_at_most() {
+        for change in [Duration::ZERO, TOOK, TOOK * 9] {
+            assert_eq!(pause(change).await, TOOK * 9, "{change:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_after_a_while_is_seen_at_once() {
+        let change = TOOK * 9 + Duration::from_millis(1);
+        assert_eq!(pause(change).await, change);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_changes_any_more_there_is_no_next_look() {
+        assert!(!next_look(Instant::now(), Duration::ZERO, ready(false)).await);
     }
 }

@@ -2,26 +2,38 @@
 //!
 //! Invariant: nothing of a paused queue is pulled, and nothing of it that is not on the wire yet is sent.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 /// Tells whether a queue is paused.
 #[derive(Debug)]
-pub(crate) struct PauseTeller(watch::Sender<bool>);
+pub(crate) struct PauseTeller(Pause);
 
 /// Whether a queue is paused. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Pause(watch::Receiver<bool>);
+pub(crate) struct Pause(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    paused: AtomicBool,
+    changed: Notify,
+}
 
 /// A teller and what hears it.
 pub(crate) fn pause(paused: bool) -> (PauseTeller, Pause) {
-    let (tell, told) = watch::channel(paused);
-    (PauseTeller(tell), Pause(told))
+    let pause = Pause(Arc::new(Told { paused: AtomicBool::new(paused), changed: Notify::new() }));
+    (PauseTeller(pause.clone()), pause)
 }
 
 impl PauseTeller {
     /// The queue is paused now, or is not.
     pub(crate) fn tell(&self, paused: bool) {
-        self.0.send_if_modified(|known| std::mem::replace(known, paused) != paused);
+        let Pause(told) = &self.0;
+        if told.paused.swap(paused, Ordering::AcqRel) != paused {
+            told.changed.notify_waiters();
+        }
     }
 }
 
@@ -37,8 +49,13 @@ impl Pause {
     }
 
     async fn is(&self, paused: bool) {
-        if self.0.clone().wait_for(|now| *now == paused).await.is_err() {
-            std::future::pending().await
+        loop {
+            // Those who begin to wait here are told of what changes from here on.
+            let changed = self.0.changed.notified();
+            if self.0.paused.load(Ordering::Acquire) == paused {
+                return;
+            }
+            changed.await;
         }
     }
 }

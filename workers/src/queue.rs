@@ -5,11 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_shared::domain::id::QueueName;
+use sluice_shared::domain::id::{QueueName, Tenant};
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
 use sluice_shared::places::{Place, Places};
-use sluice_shared::queues::QueueEntry;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
@@ -29,11 +28,13 @@ const LEFT_TO_OTHERS: Range<f64> = 2.0..6.0;
 /// How soon a consumer that could not be made is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// A queue that this worker pulls.
+/// A queue that this worker pulls. A worker has ten thousand of them, idle most of the time: what is seldom done has a place of
+/// its own on the heap, and nothing of the entry is held that is in the watched copy.
 pub(crate) struct Pull {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) name: QueueName,
-    pub(crate) entry: QueueEntry,
+    pub(crate) tenant: Tenant,
+    pub(crate) shard: u16,
     pub(crate) gates: GateSet,
     pub(crate) pause: Pause,
     /// Places for all that this worker may have in hand.
@@ -81,7 +82,7 @@ impl Pull {
 
     async fn pull(&self, generation: &Generation) -> End {
         let nats = self.dispatcher.handler.effects().nats();
-        let stream = nats.topology().jobs_stream(self.entry.shard);
+        let stream = nats.topology().jobs_stream(self.shard);
         let Ok(mut puller) = Puller::open(nats, &stream, self.name.as_str(), generation).await else {
             return End::Lost;
         };
@@ -90,7 +91,7 @@ impl Pull {
             let (mut holds, mut kept) = tokio::select! {
                 () = self.pause.on() => return End::Paused,
                 () = self.stop.cancelled() => return End::Stopped,
-                room = self.room(wanted) => room,
+                room = Box::pin(self.room(wanted)) => room,
             };
             let asked = holds.len();
             if puller.request(asked, EXPIRES).await.is_err() {
@@ -115,11 +116,11 @@ impl Pull {
                     }
                 };
                 match pulled {
-                    Pulled::Message(message) => self.take_on(*message, holds.pop(), &mut kept).await,
+                    Pulled::Message(message) => self.take_on(message, holds.pop(), &mut kept).await,
                     Pulled::Over => break,
                     Pulled::Crowded => {
                         drop((holds, kept));
-                        self.leave_to_others().await;
+                        Box::pin(self.leave_to_others()).await;
                         wanted = 1;
                         continue 'asking;
                     }
@@ -144,17 +145,17 @@ impl Pull {
     /// together would be handed more than there are.
     async fn room(&self, wanted: usize) -> (Vec<Hold>, Vec<Place>) {
         let mut holds = self.gates.admit(wanted).await;
-        let mut kept = vec![self.places.take(&self.entry.tenant).await];
-        let more = std::iter::from_fn(|| self.places.try_take(&self.entry.tenant));
+        let mut kept = vec![self.places.take(&self.tenant).await];
+        let more = std::iter::from_fn(|| self.places.try_take(&self.tenant));
         kept.extend(more.take(holds.len().saturating_sub(1)));
         holds.truncate(kept.len());
         (holds, kept)
     }
 
-    async fn take_on(&self, message: InHand, hold: Option<Hold>, kept: &mut Vec<Place>) {
+    async fn take_on(&self, message: Box<InHand>, hold: Option<Hold>, kept: &mut Vec<Place>) {
         let place = match kept.pop() {
             Some(place) => Some(place),
-            None => tokio::time::timeout(HANDS_FULL, self.places.take(&self.entry.tenant)).await.ok(),
+            None => Box::pin(tokio::time::timeout(HANDS_FULL, self.places.take(&self.tenant))).await.ok(),
         };
         match (place, hold) {
             (Some(place), Some(hold)) => self.dispatcher.spawn(message, hold, place),
@@ -168,7 +169,7 @@ impl Pull {
         let effects = self.dispatcher.handler.effects();
         let entry = effects.queues().get(&self.name).filter(|entry| entry.value.closing_since.is_none());
         let (nats, ack_wait) = (effects.nats(), self.dispatcher.settings.ack_wait);
-        let _maker = self.makers.take(&self.entry.tenant).await;
+        let _maker = self.makers.take(&self.tenant).await;
         let made = match entry {
             Some(entry) => nats.topology().create_queue_consumer(nats, &self.name, &entry.value, ack_wait).await,
             None => {
@@ -182,5 +183,20 @@ impl Pull {
             return false;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl FnOnce(Pull) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn ten_thousand_queues_are_pulled_in_little_memory() {
+        let size = size(Pull::run);
+        assert!(size <= 1536, "the task of each queue takes {size} bytes: box what is seldom done in it");
     }
 }

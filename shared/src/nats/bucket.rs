@@ -1,6 +1,7 @@
 //! A KV bucket of values of one type, changed by compare-and-swap, watched with a new start at every reconnect.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -24,7 +25,7 @@ const MARKER_TTL: Duration = Duration::from_secs(3600);
 /// A bucket by name. Cheap to clone.
 pub struct Bucket<T> {
     nats: Nats,
-    name: String,
+    name: Arc<str>,
     values: PhantomData<fn() -> T>,
 }
 
@@ -103,7 +104,7 @@ pub enum Change<T> {
 
 impl<T> Bucket<T> {
     pub(super) fn new(nats: Nats, name: &str) -> Self {
-        Self { nats, name: name.to_owned(), values: PhantomData }
+        Self { nats, name: name.into(), values: PhantomData }
     }
 
     fn subject(&self, key: &str) -> String {
@@ -213,7 +214,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
             tokio::select! {
                 ended = self.watch_once(tell) => match ended {
                     Ok(()) => return,
-                    Err(why) => tracing::debug!(bucket = self.name, why, "a watch ended, opening it again"),
+                    Err(why) => tracing::debug!(bucket = &*self.name, why, "a watch ended, opening it again"),
                 },
                 // A watch over a reconnect can be silent for long: begin anew.
                 _ = connections.changed() => {}
@@ -266,7 +267,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Bucket<T> {
                 Some(Change::Put { key, entry: Entry { value, revision }, at })
             }
             Err(why) => {
-                tracing::debug!(bucket = self.name, key, %why, "an entry cannot be read");
+                tracing::debug!(bucket = &*self.name, key, %why, "an entry cannot be read");
                 Some(Change::Unreadable { key })
             }
         }

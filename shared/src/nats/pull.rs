@@ -25,6 +25,9 @@ const SILENCE: Duration = Duration::from_secs(2);
 const ENDS: Duration = Duration::from_secs(2);
 /// What a request may bring beside its messages: how it ended, and how the one before it did.
 const STATUSES: usize = 2;
+/// So many messages fit into a block of a subscription's channel. Behind a full block comes another, and the channel keeps both:
+/// 6 KiB each, for each of ten thousand queues.
+const BLOCK: usize = 32;
 
 /// Which life of a consumer a message was handed out by, and which of its messages this process has in hand.
 ///
@@ -91,7 +94,7 @@ impl Drop for Holding {
 /// Pulls from one consumer.
 pub struct Puller {
     nats: Nats,
-    request_subject: String,
+    request_subject: Subject,
     inbox: Subject,
     subscription: Subscriber,
     connections: watch::Receiver<u64>,
@@ -99,6 +102,8 @@ pub struct Puller {
     outstanding: usize,
     /// All that the subscription has brought.
     received: usize,
+    /// Whether the last request stood to its end: the queue is not busy.
+    stood: bool,
     opened: Millis,
     until: Instant,
 }
@@ -132,17 +137,17 @@ impl Puller {
     pub async fn open(nats: &Nats, stream: &str, consumer: &str, generation: &Generation) -> Result<Self, PullError> {
         let mut connections = nats.connections();
         connections.mark_unchanged();
-        let inbox = Subject::from(nats.client().new_inbox());
-        let subscription = nats.client().subscribe(inbox.clone()).await.map_err(|e| PullError(e.to_string()))?;
+        let (inbox, subscription) = subscribe(nats).await?;
         Ok(Self {
             nats: nats.clone(),
-            request_subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+            request_subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into(),
             inbox,
             subscription,
             connections,
             generation: generation.clone(),
             outstanding: 0,
             received: 0,
+            stood: false,
             opened: clock::now(),
             until: Instant::now(),
         })
@@ -173,6 +178,11 @@ impl Puller {
     }
 
     async fn send(&mut self, batch: usize, body: String, expires: Duration) -> Result<(), PullError> {
+        if std::mem::take(&mut self.stood) && self.received + STATUSES >= BLOCK {
+            // Nothing is outstanding, so nothing is lost with the old subscription.
+            (self.inbox, self.subscription) = subscribe(&self.nats).await?;
+            self.received = 0;
+        }
         self.nats
             .client()
             .publish_with_reply(self.request_subject.clone(), self.inbox.clone(), body.into())
@@ -254,7 +264,10 @@ impl Puller {
         self.outstanding = 0;
         let description = description.to_ascii_lowercase();
         let gone = match status.as_u16() {
-            404 | 408 => return Pulled::Over,
+            404 | 408 => {
+                self.stood = true;
+                return Pulled::Over;
+            }
             409 if description.contains("maxwaiting") => return Pulled::Crowded,
             // The request asked for what the consumer cannot give right now; asking again is right.
             409 if description.contains("maxbytes") => return Pulled::Over,
@@ -268,4 +281,10 @@ impl Puller {
         }
         Pulled::Lost
     }
+}
+
+async fn subscribe(nats: &Nats) -> Result<(Subject, Subscriber), PullError> {
+    let inbox = Subject::from(nats.client().new_inbox());
+    let subscription = nats.client().subscribe(inbox.clone()).await.map_err(|e| PullError(e.to_string()))?;
+    Ok((inbox, subscription))
 }

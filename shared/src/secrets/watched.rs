@@ -1,4 +1,8 @@
 //! A watched copy of all secrets of one kind, opened.
+//!
+//! Not the common copy, `nats::watched`: there the old one stands over a reconnect, and what cannot be read is passed over. Here
+//! whoever asks waits until the copy is whole again, for a secret may have been taken back meanwhile; one that cannot be read or
+//! opened is an error to them, and each is opened once.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -6,28 +6,21 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sluice_shared::clock;
-use sluice_shared::domain::gate::{FairQueue, Limits, Line, Move, Nanos, Offer, Sight, Turn, effective, restate};
-use tokio::sync::{mpsc, oneshot};
+use sluice_shared::domain::gate::{FairQueue, Limits, Move, Nanos, Offer, Sight, Turn, effective, restate};
 use tokio::time::{Instant, sleep_until};
 
 use super::handle::Inner;
+use super::inbox::Waiter;
 use super::known::{Known, Swapped, jitter};
-use super::slot::{Closed, Permit};
+use super::slot::Closed;
 
 /// The pause after the broker refused or could not be reached.
 const TROUBLE: Duration = Duration::from_millis(200);
 
-/// Somebody who wants a slot.
-pub(super) struct Waiter {
-    /// Among whom it waits.
-    pub(super) line: Arc<Line>,
-    pub(super) tell: oneshot::Sender<Result<Permit, Closed>>,
-}
-
 /// Serves a gate until nobody holds it any more.
-pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<Waiter>) {
-    let Some((mut changes, ended, shutdown)) =
-        gate.upgrade().map(|gate| (gate.shared.changes(), Arc::clone(&gate.ended), gate.context.shutdown.clone()))
+pub(super) async fn run(gate: Weak<Inner>) {
+    let Some((inbox, shutdown)) =
+        gate.upgrade().map(|gate| (Arc::clone(&gate.shared.inbox), gate.context.shutdown.clone()))
     else {
         return;
     };
@@ -36,20 +29,15 @@ pub(super) async fn run(gate: Weak<Inner>, mut waiting: mpsc::UnboundedReceiver<
     loop {
         let busy = !actor.waiters.is_empty() || actor.turn.is_stated();
         tokio::select! {
-            waiter = waiting.recv() => match waiter {
-                Some(waiter) => actor.join(waiter),
-                None => return,
-            },
-            changed = changes.changed(), if busy => if changed.is_err() { return },
-            () = ended.notified(), if busy => {}
+            () = inbox.came() => {}
+            () = inbox.news(), if busy => {}
             () = shutdown.cancelled() => return,
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
-        while let Ok(waiter) = waiting.try_recv() {
+        let Some(gate) = gate.upgrade() else { return };
+        for waiter in inbox.take() {
             actor.join(waiter);
         }
-        let Some(gate) = gate.upgrade() else { return };
-        changes.mark_unchanged();
         wake = actor.step(&gate).await;
     }
 }

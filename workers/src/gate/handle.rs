@@ -15,11 +15,12 @@ use sluice_shared::gate_settings::GateSettings;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::bucket::Bucket;
 use sluice_shared::queues::QueueEntry;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::actor::{self, Waiter};
+use super::actor;
 use super::admit::GateSet;
+use super::inbox::Waiter;
 use super::known::Shared;
 use super::slot::{Closed, Permit};
 use super::watch;
@@ -51,9 +52,6 @@ pub(super) struct Inner {
     failures: AtomicU32,
     /// Calls that have a lease: in flight, or waiting for the time of their slot.
     held: AtomicU32,
-    /// Told when a call is over.
-    pub(super) ended: Arc<Notify>,
-    waiters: mpsc::UnboundedSender<Waiter>,
 }
 
 /// A gate as it is known at a moment.
@@ -89,7 +87,6 @@ impl Gates {
         if gates.len() > 64 && gates.len() == gates.capacity() {
             gates.retain(|_, gate| gate.strong_count() > 0);
         }
-        let (waiters, waiting) = mpsc::unbounded_channel();
         let bucket = self.context.bucket.clone();
         let inner = Arc::new(Inner {
             context: Arc::clone(&self.context),
@@ -99,11 +96,9 @@ impl Gates {
             circuit_failures: self.context.settings.circuit_failures(destination),
             failures: AtomicU32::new(0),
             held: AtomicU32::new(0),
-            ended: Arc::default(),
-            waiters,
         });
         gates.insert(name.to_string(), Arc::downgrade(&inner));
-        tokio::spawn(actor::run(Arc::downgrade(&inner), waiting));
+        tokio::spawn(actor::run(Arc::downgrade(&inner)));
         Gate { inner }
     }
 
@@ -256,15 +251,12 @@ impl Gate {
 
     /// A slot reserved for the caller, and a lease; the time of the slot has not come yet.
     pub(super) async fn reserve(&self, line: &Arc<Line>) -> Result<Permit, Closed> {
-        loop {
-            let (tell, told) = oneshot::channel();
-            if self.inner.waiters.send(Waiter { line: Arc::clone(line), tell }).is_err() {
-                // After the shutdown nothing is sent any more.
-                std::future::pending::<()>().await;
-            }
-            if let Ok(answer) = told.await {
-                return answer;
-            }
+        let (tell, told) = oneshot::channel();
+        self.inner.shared.inbox.join(Waiter { line: Arc::clone(line), tell });
+        match told.await {
+            Ok(answer) => answer,
+            // The shutdown: nothing is sent any more.
+            Err(_) => std::future::pending().await,
         }
     }
 }
@@ -290,6 +282,12 @@ impl Inner {
 
     pub(super) fn over(&self) {
         self.held.fetch_sub(1, Ordering::AcqRel);
-        self.ended.notify_one();
+        self.shared.inbox.tell();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.inbox.close();
     }
 }

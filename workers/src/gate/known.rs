@@ -1,13 +1,15 @@
 //! A gate's state as this process knows it, and the one loop that changes it by compare-and-swap.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sluice_shared::clock;
 use sluice_shared::domain::gate::{GateState, Nanos};
 use sluice_shared::domain::id::{Destination, GateName};
 use sluice_shared::nats::bucket::{Bucket, BucketError, Entry, Written};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
+
+use super::inbox::Inbox;
 
 /// What is known of a gate.
 #[derive(Clone, Debug)]
@@ -20,9 +22,10 @@ pub(super) struct Known {
 /// A gate's entry in the broker.
 pub(super) struct Shared {
     pub(super) name: GateName,
+    /// Told when what is known changes.
+    pub(super) inbox: Arc<Inbox>,
     bucket: Bucket<GateState>,
-    fresh: Arc<GateState>,
-    known: watch::Sender<Known>,
+    known: RwLock<Known>,
     read_once: OnceCell<()>,
 }
 
@@ -44,33 +47,35 @@ impl Shared {
         destination: Destination,
         account: Option<String>,
     ) -> Self {
-        let fresh = Arc::new(GateState::new(destination, account));
-        let (known, _) = watch::channel(Known { state: fresh.clone(), revision: 0 });
-        Self { name, bucket, fresh, known, read_once: OnceCell::new() }
+        let known = RwLock::new(Known { state: GateState::new(destination, account).into(), revision: 0 });
+        Self { name, inbox: Arc::default(), bucket, known, read_once: OnceCell::new() }
     }
 
     pub(super) fn known(&self) -> Known {
-        self.known.borrow().clone()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn changes(&self) -> watch::Receiver<Known> {
-        self.known.subscribe()
+    /// Replaces what is known where this gives another, and tells of it.
+    fn replace(&self, another: impl FnOnce(&Known) -> Option<Known>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(another) = another(&known) else { return };
+        *known = another;
+        drop(known);
+        self.inbox.tell();
     }
 
     /// Takes in what the watch or a read says, unless it is older than what is known.
     pub(super) fn saw(&self, entry: Entry<GateState>) {
-        self.known.send_if_modified(|known| {
-            let newer = entry.revision > known.revision;
-            if newer {
-                *known = Known { state: entry.value.into(), revision: entry.revision };
-            }
-            newer
-        });
+        let Entry { value, revision } = entry;
+        self.replace(|known| (revision > known.revision).then(|| Known { state: value.into(), revision }));
     }
 
     /// The entry was removed: the gate is as if new.
     pub(super) fn removed(&self) {
-        self.known.send_replace(Known { state: self.fresh.clone(), revision: 0 });
+        self.replace(|known| {
+            let state = GateState::new(known.state.destination.clone(), known.state.account.clone());
+            Some(Known { state: state.into(), revision: 0 })
+        });
     }
 
     /// Reads the entry unless it was read before; from then on the watch and the swaps tell.
@@ -81,9 +86,7 @@ impl Shared {
     /// Reads the entry from the leader. What it says holds, also where it is older: the broker may have lost something.
     pub(super) async fn read(&self) -> Result<(), BucketError> {
         match self.bucket.get(self.name.as_str()).await? {
-            Some(entry) => {
-                self.known.send_replace(Known { state: entry.value.into(), revision: entry.revision });
-            }
+            Some(Entry { value, revision }) => self.replace(|_| Some(Known { state: value.into(), revision })),
             None => self.removed(),
         }
         Ok(())

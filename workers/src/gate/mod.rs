@@ -7,6 +7,7 @@
 mod actor;
 mod admit;
 mod handle;
+mod inbox;
 mod known;
 mod slot;
 mod watch;

@@ -66,6 +66,7 @@ impl<T> FairQueue<T> {
     pub fn pop(&mut self) -> Option<T> {
         let next = self.tenants.next(|accounts| accounts.next(|lines| lines.next(VecDeque::pop_front)));
         self.waiting -= usize::from(next.is_some());
+        self.keep_nothing_if_empty();
         next
     }
 
@@ -74,6 +75,14 @@ impl<T> FairQueue<T> {
         self.tenants.retain(|accounts| accounts.retain(|lines| lines.retain(|line| line.retain(&wanted))));
         self.waiting =
             self.tenants.lines.values().flat_map(Level::lines).flat_map(Level::lines).map(VecDeque::len).sum();
+        self.keep_nothing_if_empty();
+    }
+
+    /// There may be ten thousand gates at which nobody waits, and empty maps keep their memory.
+    fn keep_nothing_if_empty(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
     }
 
     /// Takes out everybody.
