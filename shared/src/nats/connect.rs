@@ -9,7 +9,7 @@ use async_nats::{Event, ServerError};
 use tokio::sync::watch;
 
 use super::denied::Denied;
-use super::{Nats, REQUEST_TIMEOUT, broker_error};
+use super::{Connection, Nats, REQUEST_TIMEOUT, broker_error};
 use crate::topology::{Party, Topology};
 
 /// How to reach the broker. Secrets are not shown by `Debug`.
@@ -86,7 +86,7 @@ impl Nats {
         let client = connecting.map_err(|error| ConnectError::Unreachable { url: shown, why: broker_error(&error) })?;
         let mut jetstream = async_nats::jetstream::new(client.clone());
         jetstream.set_timeout(Duration::from_secs(5));
-        Ok(Self { client, jetstream, topology: Arc::new(topology), connections, denied, party })
+        Ok(Self(Arc::new(Connection { client, jetstream, topology, connections, denied, party })))
     }
 }
 

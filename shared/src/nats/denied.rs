@@ -48,7 +48,7 @@ impl Nats {
     /// Whether the broker has refused this user a subject, or one that goes on behind it.
     pub(crate) fn is_denied(&self, subject: &str) -> bool {
         let goes_on = |rest: &str| rest.is_empty() || rest.starts_with('.');
-        self.denied.has(|denied| denied.strip_prefix(subject).is_some_and(goes_on))
+        self.0.denied.has(|denied| denied.strip_prefix(subject).is_some_and(goes_on))
     }
 }
 

@@ -38,10 +38,12 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to the broker and the names of what is there. Cheap to clone.
 #[derive(Clone)]
-pub struct Nats {
+pub struct Nats(Arc<Connection>);
+
+struct Connection {
     client: Client,
     jetstream: Context,
-    topology: Arc<Topology>,
+    topology: Topology,
     connections: watch::Receiver<u64>,
     denied: Arc<denied::Denied>,
     party: Option<Party>,
@@ -51,42 +53,42 @@ impl Nats {
     /// The client, for core subjects.
     #[must_use]
     pub fn client(&self) -> &Client {
-        &self.client
+        &self.0.client
     }
 
     /// The JetStream API, for what has no typed form here.
     #[must_use]
     pub fn jetstream(&self) -> &Context {
-        &self.jetstream
+        &self.0.jetstream
     }
 
     /// The names of everything.
     #[must_use]
     pub fn topology(&self) -> &Topology {
-        &self.topology
+        &self.0.topology
     }
 
     /// Whether it is for this connection to change what is this party's own.
     pub(crate) fn acts_for(&self, owner: Party) -> bool {
-        self.party.is_none_or(|party| party == owner || party == Party::Operator)
+        self.0.party.is_none_or(|party| party == owner || party == Party::Operator)
     }
 
     /// The subject prefix.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        self.topology.prefix()
+        self.0.topology.prefix()
     }
 
     /// Counts connections: a change means that every stream and watch must be opened anew.
     #[must_use]
     pub fn connections(&self) -> watch::Receiver<u64> {
-        self.connections.clone()
+        self.0.connections.clone()
     }
 
     /// The largest payload the broker takes, in bytes.
     #[must_use]
     pub fn max_payload(&self) -> usize {
-        self.client.server_info().max_payload
+        self.0.client.server_info().max_payload
     }
 
     /// A bucket of values of one type.
