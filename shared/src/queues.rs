@@ -157,6 +157,13 @@ impl Queues {
         look(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The shard of a queue that is kept for an hour at least, as the watched copy has it.
+    #[must_use]
+    pub fn kept(&self, name: &QueueName, now: Millis) -> Option<u16> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).filter(|entry| kept(&entry.value, now)).map(|entry| entry.value.shard)
+    }
+
     /// All queues, as the watched copy has them.
     #[must_use]
     pub fn all(&self) -> Vec<(QueueName, Entry<QueueEntry>)> {
@@ -194,18 +201,23 @@ impl Queues {
     /// # Errors
     /// Where the entry can be neither seen nor written.
     pub async fn keep(&self, spec: &QueueSpec, now: Millis) -> Result<u16, BucketError> {
-        let name = spec.name();
-        if let Some(entry) = self.get(&name)
-            && kept(&entry.value, now)
-        {
-            return Ok(entry.value.shard);
+        self.keep_named(&spec.name(), spec, now).await
+    }
+
+    /// The same of which the name is known.
+    ///
+    /// # Errors
+    /// As `keep`.
+    pub async fn keep_named(&self, name: &QueueName, spec: &QueueSpec, now: Millis) -> Result<u16, BucketError> {
+        if let Some(shard) = self.kept(name, now) {
+            return Ok(shard);
         }
         loop {
             let there = self.bucket.get(name.as_str()).await?;
             let entry = match &there {
                 Some(there) if kept(&there.value, now) => return Ok(there.value.shard),
                 Some(there) => QueueEntry { keep_until: now.after(KEEP), closing_since: None, ..there.value.clone() },
-                None => self.fresh(&name, spec, now),
+                None => self.fresh(name, spec, now),
             };
             let written = match there {
                 Some(there) => self.bucket.swap(name.as_str(), &entry, there.revision).await?,

@@ -3,12 +3,14 @@
 //! A field may be added with a default without a new version; a reader that meets a newer version leaves the message to
 //! someone newer.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The version that this program writes, and the newest that it reads.
 pub const VERSION: u8 = 1;
+/// What most records and results take, in bytes: room that is made at once.
+const MOST: usize = 2048;
 
 /// Why bytes could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +28,12 @@ pub enum Unreadable {
 /// # Panics
 /// Never for the types of this program: all of them are plain data with string keys.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(256);
-    bytes.put_u8(VERSION);
-    let mut writer = bytes.writer();
-    if let Err(error) = rmp_serde::encode::write_named(&mut writer, value) {
+    let mut bytes = Vec::with_capacity(MOST);
+    bytes.push(VERSION);
+    if let Err(error) = rmp_serde::encode::write_named(&mut bytes, value) {
         tracing::error!(%error, "a value could not be encoded");
     }
-    writer.into_inner().freeze()
+    bytes.into()
 }
 
 /// A value as it came from the wire.

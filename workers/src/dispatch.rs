@@ -8,7 +8,7 @@ use std::time::Duration;
 use sluice_shared::domain::decide::Verdict;
 use sluice_shared::domain::demand::Then;
 use sluice_shared::domain::outcome::Answer;
-use sluice_shared::effects::{Handled, JobMessage, Seen, Unfinished};
+use sluice_shared::effects::{Handled, JobMessage, Seen, Unfinished, Untold};
 use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::places::Place;
@@ -86,11 +86,12 @@ impl Dispatcher {
         };
         fault_points::point("work", &seen.record.key);
         self.handler.could_end(in_hand, &seen.record)?;
-        let attempt = Attempt { dispatcher: self, in_hand, message, branch, attempt };
+        let untold = Untold::default();
+        let attempt = Attempt { dispatcher: self, in_hand, message, branch, attempt, untold: &untold };
         match attempt.make(seen, hold, watched).await? {
             Ended::Answered { answer, verdict, seen } => {
                 fault_points::point("answer", &seen.record.key);
-                self.conclude(message, seen, &answer, verdict).await.map(Some)
+                self.conclude(message, seen, &answer, verdict, &untold).await.map(Some)
             }
             Ended::NotMade(then) => Ok(Some(then)),
             Ended::HeldOff { status, until, seen } => {
@@ -108,10 +109,12 @@ impl Dispatcher {
         seen: Seen,
         answer: &Answer,
         verdict: Verdict,
+        untold: &Untold,
     ) -> Result<Then, Unfinished> {
+        let tenant = seen.record.tenant.clone();
         let mut seen = Some(seen);
         loop {
-            match self.handler.conclude(message, seen.take(), answer, verdict.clone()).await {
+            match self.handler.conclude(message, seen.take(), answer, verdict.clone(), untold).await {
                 Err(unfinished) if !unfinished.is_for_good() => {
                     tracing::warn!(job = %message.address.job, %unfinished, "an answer is kept until the broker takes it");
                     tokio::time::sleep(CONCLUDE_AGAIN).await;
@@ -119,7 +122,11 @@ impl Dispatcher {
                         seen = Some(*settled);
                     }
                 }
-                concluded => return concluded.map(|handled| handled.then),
+                concluded => {
+                    // Of a call whose answer changed nothing.
+                    self.handler.effects().tell_untold(&tenant, &message.address, untold).await;
+                    return concluded.map(|handled| handled.then);
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use sluice_shared::domain::demand::{Decision, Then};
 use sluice_shared::domain::id::Token;
 use sluice_shared::domain::outcome::{Answer, Content, ErrorKind};
 use sluice_shared::domain::record::{BranchState, Record};
-use sluice_shared::effects::{Effects, Handled, JobMessage, Seen, Unfinished};
+use sluice_shared::effects::{Effects, Handled, JobMessage, Seen, Unfinished, Untold};
 use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::telemetry::Metrics;
@@ -48,19 +48,21 @@ impl Handler {
     }
 
     /// By the answer to the attempt that the message points to: one swap, allowed only while the branch is live at that
-    /// attempt; else the answer is dropped and the table decides. Reads the record unless `seen` is fresh.
+    /// attempt; else the answer is dropped and the table decides. Reads the record unless `seen` is fresh. What is `untold` is
+    /// told with what the swap makes happen.
     pub(crate) async fn conclude(
         &self,
         message: &JobMessage,
         seen: Option<Seen>,
         answer: &Answer,
         verdict: Verdict,
+        untold: &Untold,
     ) -> Result<Handled, Unfinished> {
         let decided = |known: Known<'_>, now| match known {
             Known::Record(record) => conclude(record, message.incoming(), answer, verdict.clone(), now),
             Known::Forgotten | Known::Lost | Known::Newer | Known::Unreadable => decide(known, message.incoming(), now),
         };
-        self.counted(self.effects.handle(message, seen, decided).await)
+        self.counted(self.effects.handle_telling(message, seen, untold, decided).await)
     }
 
     /// By the open circuit of the destination: what a failure would start, starts, and the message comes again.

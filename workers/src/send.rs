@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode};
 use reqwest::{Client, ClientBuilder, Url};
-use sluice_shared::domain::id::{BranchId, Tenant};
+use sluice_shared::domain::id::{BranchId, Destination, Tenant};
 use sluice_shared::domain::job::Request;
 use sluice_shared::domain::outcome::{Content, ErrorKind, Response};
 use sluice_shared::domain::targets::{Refused, Targets};
@@ -139,6 +139,11 @@ impl Sender {
 }
 
 impl Ready {
+    /// Where it goes, for people.
+    pub(crate) fn destination(&self) -> String {
+        Destination::of(&self.outgoing.url).map(|destination| destination.to_string()).unwrap_or_default()
+    }
+
     /// Sends the request and takes in its answer, within `timeout` in all; of the body at most `limit` bytes.
     pub(crate) async fn send(self, timeout: Duration, limit: usize) -> Content {
         let Outgoing { method, url, headers, body } = self.outgoing;

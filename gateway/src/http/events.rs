@@ -48,7 +48,7 @@ pub(super) async fn follow(
 
 /// Ends too where the caller would not be let in any more.
 fn events(http: Http, caller: Caller, follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
-    let (stop, waiting) = (http.stop.cancelled_owned(), http.metrics.client_waits());
+    let (stop, waiting) = (http.stop.clone().cancelled_owned(), http.metrics.client_waits());
     let following = stream::unfold((Box::new(follower), waiting), async |(mut follower, waiting)| {
         let next = follower.next().await?;
         let event = event(&next, follower.incarnation());

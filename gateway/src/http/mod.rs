@@ -25,6 +25,7 @@ mod server;
 mod webhook_secrets;
 
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -52,17 +53,27 @@ use server::Limits;
 /// What the document says of the wire of EZThrottle's clients.
 pub(crate) use ezthrottle::schemas as foreign_schemas;
 
-/// What every handler has at hand.
+/// What every handler has at hand. Cheap to clone.
 #[derive(Clone)]
-struct Http {
+struct Http(Arc<AtHand>);
+
+struct AtHand {
     jobs: Jobs,
     access: Access,
-    settings: Arc<config::Gateway>,
+    settings: config::Gateway,
     metrics: Metrics,
     /// Ends what waits.
     stop: CancellationToken,
     /// What goes on although its client may have left.
     begun: TaskTracker,
+}
+
+impl Deref for Http {
+    type Target = AtHand;
+
+    fn deref(&self) -> &AtHand {
+        &self.0
+    }
 }
 
 impl Http {
@@ -87,8 +98,9 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (grace, begun) = (settings.grace, TaskTracker::new());
     let admin = admin::routes(jobs.effects().nats().clone(), metrics.clone(), access.clone());
-    let settings = Arc::new(settings.clone());
-    let http = Http { jobs, access, settings, metrics, stop: stop.clone(), begun: begun.clone() };
+    let settings = settings.clone();
+    let http = AtHand { jobs, access, settings, metrics, stop: stop.clone(), begun: begun.clone() };
+    let http = Http(Arc::new(http));
     let open = admin.merge(description::open().router(()));
     let limits = Limits::new(grace);
     server::run(listener, complete(table().guarded(&http).merge(open)), limits, begun, stop).await

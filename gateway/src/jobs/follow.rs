@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_nats::Subscriber;
 use futures_util::StreamExt;
-use sluice_shared::domain::event::{Event, What, so_far};
+use sluice_shared::domain::event::{What, so_far};
 use sluice_shared::domain::id::{Incarnation, JobId, Tenant};
 use sluice_shared::domain::payload::OutcomeBody;
 use sluice_shared::domain::record::Record;
@@ -21,7 +21,7 @@ use super::Jobs;
 use super::body::outcome_of;
 use super::place::{Holds, Place};
 use super::read::{GetError, READ_AGAIN, within};
-use super::timeline::{Name, Told, complete};
+use super::timeline::{Name, Told, complete, taken};
 
 /// Word of an event can come a moment before the event can be read: after which pauses it is looked for again.
 const LOOK_AGAIN: [Duration; 4] =
@@ -46,7 +46,9 @@ pub struct Follower {
     /// The stream as it was last seen; nothing where it is lost.
     holds: Option<Holds>,
     read_to: u64,
-    /// Events that word came of, less those that were read.
+    /// Where the client goes on that was cut off.
+    begun_behind: Option<Place>,
+    /// Messages that word came of, less those that were read.
     owed: i64,
     /// What was told from the record: an event that comes after all is not told again.
     told_from_record: Vec<Name>,
@@ -84,6 +86,7 @@ impl Jobs {
             connections,
             holds: self.events_held().await,
             read_to: 0,
+            begun_behind: None,
             owed: 0,
             told_from_record: Vec::new(),
             settlement_told: false,
@@ -133,16 +136,18 @@ impl Follower {
     async fn begin(&mut self, after: Option<Place>) {
         let known = after.filter(|place| self.holds.is_some_and(|holds| holds.all_after(*place)));
         if let Some(place) = known {
-            self.read_to = place.sequence;
+            (self.begun_behind, self.read_to) = (Some(place), place.next().saturating_sub(1));
             // Told before this place, or it comes.
             self.settlement_told = self.record.outcome.is_some();
         }
         let held = self.read().await;
+        let webhooks = self.jobs.webhooks(&self.job, &self.record).await;
         self.owed = 0;
         if known.is_some() {
             self.tell(held);
+            self.tell(taken(&webhooks).into_iter().map(Told::not_held));
         } else {
-            let all = complete(&self.record, held);
+            let all = complete(&self.record, &webhooks, held);
             self.told_from_record = all.iter().filter(|told| told.place.is_none()).map(Told::name).collect();
             self.tell(all);
         }
@@ -182,7 +187,7 @@ impl Follower {
         let before = self.holds;
         self.holds = self.jobs.events_held().await.or(before);
         if self.holds.map(|holds| holds.created) != before.map(|holds| holds.created) {
-            self.read_to = 0;
+            (self.begun_behind, self.read_to) = (None, 0);
         }
     }
 
@@ -209,7 +214,7 @@ impl Follower {
         }
         if !self.settlement_told {
             let settled = so_far(&self.record).into_iter().filter(|event| matches!(event.what, What::Settled { .. }));
-            self.tell(settled.map(|event| Told { place: None, event }));
+            self.tell(settled.map(Told::not_held));
         }
         self.ready.extend(outcome_of(&self.record).map(Box::new).map(Next::Outcome));
         self.ended = true;
@@ -239,9 +244,8 @@ impl Follower {
         while let Some(Some(held)) = within(nats.next_from(&stream, &subject, self.read_to + 1)).await {
             self.read_to = held.sequence;
             self.owed -= 1;
-            if let Ok(event) = serde_json::from_slice::<Event>(&held.payload) {
-                told.push(Told { place: Some(Place { created, sequence: held.sequence }), event });
-            }
+            let known = self.begun_behind.filter(|place| place.sequence == held.sequence).and_then(|place| place.part);
+            told.extend(Told::of_message(created, held.sequence, &held.payload).into_iter().skip(known.unwrap_or(0)));
         }
         told
     }

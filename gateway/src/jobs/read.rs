@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use sluice_shared::clock;
-use sluice_shared::domain::event::{About, Event};
+use sluice_shared::domain::event::{self, About, Event};
 use sluice_shared::domain::gate::GateState;
 use sluice_shared::domain::id::{BranchId, Destination, GateName, JobId, Tenant};
 use sluice_shared::domain::record::{Branch, BranchState, Record};
@@ -154,7 +154,7 @@ impl Jobs {
         let nats = self.effects().nats();
         let subject = nats.topology().events_about(&record.tenant, job, &record.incarnation, about);
         let held = within(nats.newest(&nats.topology().events_stream(), &subject)).await??;
-        serde_json::from_slice(&held.payload).ok()
+        event::read(&held.payload).pop()
     }
 
     async fn gate_states(&self, branch: &Branch) -> Vec<(GateName, GateState)> {

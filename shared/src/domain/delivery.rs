@@ -261,11 +261,10 @@ impl Try {
         }
     }
 
-    /// What is told about it; nothing for one that was put off.
+    /// What is told about it; nothing for one that was put off, nor for one that was taken: that is remembered, and told from there.
     #[must_use]
     pub fn event(&self, webhook: usize, after: &WebhookState) -> Option<What> {
         match &self.came {
-            Came::Delivered => Some(What::Delivered { webhook, attempt: self.attempt }),
             Came::Failed { .. } | Came::Refused { .. } => {
                 let again_at = match after {
                     WebhookState::Waiting { next_at, .. } => Some(*next_at),
@@ -273,7 +272,7 @@ impl Try {
                 };
                 Some(What::Undelivered { webhook, attempt: self.attempt, again_at })
             }
-            Came::Postponed { .. } => None,
+            Came::Delivered | Came::Postponed { .. } => None,
         }
     }
 }

@@ -67,7 +67,7 @@ pub enum What {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         winner: Option<BranchId>,
     },
-    /// A webhook took the outcome.
+    /// A webhook took the outcome. Told from what delivery remembers alone: no message says so.
     Delivered {
         /// Which of the job's webhooks.
         webhook: usize,
@@ -136,6 +136,30 @@ impl What {
     }
 }
 
+/// Events as one message tells them, oldest first: a JSON array.
+///
+/// # Errors
+/// Never for events of this program: all of them are plain data.
+pub fn write(events: &[Event]) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(events)
+}
+
+/// What a message tells; nothing where it is none of this program.
+#[must_use]
+pub fn read(message: &[u8]) -> Vec<Event> {
+    serde_json::from_slice(message).unwrap_or_default()
+}
+
+/// Which of these events go into one message, under the subject of the last of them: those about one thing, for the newest
+/// message about a branch says where that is; all of them where the job has ended, for nobody asks where its branches are then.
+#[must_use]
+pub fn messages(events: &[Event]) -> Vec<&[Event]> {
+    if events.last().is_some_and(|last| matches!(last.what, What::Settled { .. })) {
+        return vec![events];
+    }
+    events.chunk_by(|one, next| one.what.about() == next.what.about()).collect()
+}
+
 /// What a swap made happen: told from the record before and after, so that no handler has to remember.
 #[must_use]
 pub fn between(old: &Record, new: &Record, now: Millis) -> Vec<Event> {
@@ -201,4 +225,40 @@ fn answered(branch: BranchId, answer: &Answer, state: &BranchState, now: Millis)
         BranchState::Live { .. } | BranchState::Unstarted | BranchState::Dead | BranchState::Done => None,
     };
     What::Answered { branch, attempt: answer.attempt, status_code: answer.status(), error, again_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(what: What) -> Event {
+        Event { at: Millis(7), what }
+    }
+
+    fn sent(branch: u16) -> Event {
+        event(What::Sent { branch: BranchId(branch), attempt: 1, destination: "a.example".into() })
+    }
+
+    fn answered(branch: u16) -> Event {
+        let (status_code, error, again_at) = (Some(503), None, None);
+        event(What::Answered { branch: BranchId(branch), attempt: 1, status_code, error, again_at })
+    }
+
+    #[test]
+    fn what_one_message_tells_reads_back_and_what_is_no_message_tells_nothing() {
+        let events = [sent(0), event(What::Settled { status: Status::Success, winner: Some(BranchId::OWN) })];
+        assert_eq!(read(&write(&events).unwrap_or_default()), events);
+        assert!(read(b"{}").is_empty() && read(b"?").is_empty());
+    }
+
+    #[test]
+    fn branches_are_told_of_apart_until_the_job_has_ended() {
+        let started = || event(What::Started { branch: BranchId(1) });
+        let settled = || event(What::Settled { status: Status::Failed, winner: None });
+        let going_on = [sent(0), answered(0), started()];
+        assert_eq!(messages(&going_on), [&[sent(0), answered(0)][..], &[started()][..]]);
+        let ended = [sent(0), answered(0), settled()];
+        assert_eq!(messages(&ended), [&ended[..]]);
+        assert!(messages(&[]).is_empty());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effects, NotDone};
+use super::{Effects, NotDone, Untold};
 use crate::clock::{self, Millis};
 use crate::domain::demand::Demand;
 use crate::domain::id::JobId;
@@ -46,17 +46,23 @@ pub trait Carrier {
     fn pause(&self, again: u32) -> impl Future<Output = ()>;
 }
 
-impl Carrier for Effects {
+/// The broker, for whoever has something untold.
+pub(super) struct Telling<'a> {
+    pub(super) effects: &'a Effects,
+    pub(super) untold: &'a Untold,
+}
+
+impl Carrier for Telling<'_> {
     fn now(&self) -> Millis {
         clock::now()
     }
 
     fn settled_ttl(&self) -> Duration {
-        self.settled_ttl
+        self.effects.settled_ttl
     }
 
     async fn read(&self, job: &JobId) -> Result<Found, ReadError> {
-        self.records.read(job).await
+        self.effects.records.read(job).await
     }
 
     async fn swap(
@@ -67,11 +73,11 @@ impl Carrier for Effects {
         revision: u64,
         now: Millis,
     ) -> Result<Written, PublishError> {
-        Self::swap(self, job, old, next, revision, now).await
+        self.effects.swap(job, old, next, revision, now, self.untold).await
     }
 
     async fn perform(&self, job: &JobId, record: &Record, demands: &[Demand], in_hand: u64) -> Result<(), NotDone> {
-        Self::perform(self, job, record, demands, in_hand).await
+        self.effects.perform(job, record, demands, in_hand).await
     }
 
     async fn pause(&self, again: u32) {

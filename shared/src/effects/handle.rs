@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::carrier::Carrier;
-use super::{Effects, NotDone};
+use super::carrier::{Carrier, Telling};
+use super::{Effects, NotDone, Untold};
 use crate::clock::Millis;
 use crate::domain::decide::{Incoming, Kind, Known};
 use crate::domain::demand::{Decision, Then};
@@ -145,7 +145,21 @@ impl Effects {
         seen: Option<Seen>,
         decide: impl Fn(Known<'_>, Millis) -> Decision,
     ) -> Result<Handled, Unfinished> {
-        handle(self, message, seen, decide).await
+        self.handle_telling(message, seen, &Untold::default(), decide).await
+    }
+
+    /// The same for whoever has something untold: it is told with what the swap makes happen, and left where nothing is swapped.
+    ///
+    /// # Errors
+    /// As `handle`.
+    pub async fn handle_telling(
+        &self,
+        message: &JobMessage,
+        seen: Option<Seen>,
+        untold: &Untold,
+        decide: impl Fn(Known<'_>, Millis) -> Decision,
+    ) -> Result<Handled, Unfinished> {
+        handle(&Telling { effects: self, untold }, message, seen, decide).await
     }
 }
 

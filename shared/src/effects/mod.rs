@@ -27,6 +27,7 @@ pub use post_anew::NotPostedAnew;
 pub use redrive::NotRedriven;
 pub use retry::RetryError;
 pub use submit::{Receipt, Submission, SubmitError};
+pub use tell::Untold;
 
 use crate::domain::access::TenantQuotas;
 use crate::gate_settings::GateSettings;

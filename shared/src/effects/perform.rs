@@ -104,6 +104,10 @@ impl Effects {
 
     async fn keep_queue(&self, record: &Record, branch: BranchId, now: Millis) -> Result<(), NotDone> {
         let branch = record.branch(branch).ok_or(NotDone::Incomplete)?;
+        // Most are, and then it need not be made out what the queue stands for.
+        if self.queues.kept(&branch.queue, now).is_some() {
+            return Ok(());
+        }
         let spec = QueueSpec::of_branch(record, branch).ok_or(NotDone::Incomplete)?;
         self.queues.keep(&spec, now).await?;
         Ok(())

@@ -268,12 +268,13 @@ impl Effects {
         let (account, place) = (contender.account.clone(), placed.place.clone());
         let (tenant, priority) = (tenant.clone(), contender.priority);
         let spec = QueueSpec { tenant, destination, account, place, priority, shard: None };
-        let shard = self.queues.keep(&spec, now).await?;
+        let queue = spec.name();
+        let shard = self.queues.keep_named(&queue, &spec, now).await?;
         let root = contender.parent.is_none();
         let state = if root { BranchState::Live { attempt: 1, due_at: starts_at } } else { BranchState::Unstarted };
         Ok(Branch {
             contender,
-            queue: spec.name(),
+            queue,
             shard,
             state,
             started_at: root.then_some(starts_at),

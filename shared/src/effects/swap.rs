@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Effects;
+use super::tell::Untold;
 use crate::clock::Millis;
 use crate::domain::id::{BranchId, JobId};
 use crate::domain::job::Body;
@@ -12,7 +13,8 @@ use crate::nats::bucket::Written;
 use crate::nats::publish::PublishError;
 
 impl Effects {
-    /// Swaps `next` in for `old`. A settled record outlives the job's last timer by the time that settled records are kept.
+    /// Swaps `next` in for `old`, and tells what that made happen, together with what had happened before and is `untold`: taken
+    /// if it is told. A settled record outlives the job's last timer by the time that settled records are kept.
     ///
     /// # Errors
     /// Where the broker has no room or will not take it.
@@ -23,11 +25,12 @@ impl Effects {
         next: &Record,
         revision: u64,
         now: Millis,
+        untold: &Untold,
     ) -> Result<Written, PublishError> {
         let ttl = old.last_timer().since(now) + self.settled_ttl;
         let written = self.records.swap(job, next, revision, ttl).await?;
         if let Written::At(_) = written {
-            self.tell_between(job, old, next, now).await;
+            self.tell_between(job, old, next, now, untold.take()).await;
             if next.outcome.is_some() {
                 self.let_go_of_bodies(job, old, next, ttl).await;
             }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::jetstream::message::Message;
 use async_nats::{StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -256,8 +255,7 @@ impl Puller {
     }
 
     fn in_hand(&self, message: async_nats::Message) -> Option<InHand> {
-        let context = self.nats.jetstream().clone();
-        InHand::new(&self.nats, Message { message, context }, &self.generation, self.opened)
+        InHand::new(&self.nats, message, &self.generation, self.opened)
     }
 
     fn ended(&mut self, status: StatusCode, description: &str) -> Pulled {

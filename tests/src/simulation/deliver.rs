@@ -43,6 +43,7 @@ struct Hand {
 struct Known {
     state: Deliveries,
     revision: u64,
+    remembered: bool,
 }
 
 #[derive(Clone)]
@@ -115,7 +116,8 @@ impl Node {
             Err(undone) => Err(undone),
         };
         match done {
-            Ok(()) => self.ack_confirmed(&in_hand).await,
+            Ok(true) => self.ack(&in_hand),
+            Ok(false) => self.ack_confirmed(&in_hand).await,
             Err(Undone) => self.leave(&in_hand),
         }
     }
@@ -124,13 +126,14 @@ impl Node {
         self.tell(|| format!("leaves #{} to come again", in_hand.sequence()));
     }
 
-    async fn post_and_remember(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
+    /// Says whether it is remembered.
+    async fn post_and_remember(&self, hand: &Hand, known: Known) -> Result<bool, Undone> {
         let (made, known) = self.make(hand, known).await;
-        let Known { state, .. } = self.write_down(&hand.result, known, &made).await?;
+        let Known { state, remembered, .. } = self.write_down(&hand.result, known, &made).await?;
         for &webhook in &hand.about {
             self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
         }
-        Ok(())
+        Ok(remembered)
     }
 
     /// `Handler::make`. (Futures are polled by turns here: nothing in this world wakes one of several.)
@@ -208,7 +211,8 @@ impl Node {
         for _ in 0..8 {
             let life = life(result);
             if let Ok(found) = self.ask(move |world| world.remembered(&life)).await {
-                let known = found.map(|(state, revision)| Known { state: (*state).clone(), revision });
+                let known =
+                    found.map(|(state, revision)| Known { state: (*state).clone(), revision, remembered: true });
                 let known = known.unwrap_or_else(|| nothing(result));
                 self.recalled(&known.state);
                 return Ok(known);
@@ -233,11 +237,11 @@ impl Node {
             match self.ask(move |world| world.remember(&life, &state, revision)).await {
                 Ok(Ok(revision)) => {
                     self.recalled(&next);
-                    return Ok(Known { state: next, revision });
+                    return Ok(Known { state: next, revision, remembered: true });
                 }
                 Ok(Err(PublishError::NoRoom(_))) if next.is_delivered() => {
                     self.world.checks.borrow_mut().not_remembered(result);
-                    return Ok(Known { state: next, ..known });
+                    return Ok(Known { state: next, remembered: false, ..known });
                 }
                 Ok(Err(PublishError::Behind)) | Err(_) => self.sleep(Duration::from_millis(5)).await,
                 Ok(Err(_)) => return Err(Undone),
@@ -298,7 +302,7 @@ fn is_delivered(state: &WebhookState) -> bool {
 }
 
 fn nothing(result: &JobResult) -> Known {
-    Known { state: Deliveries::untried(result), revision: 0 }
+    Known { state: Deliveries::untried(result), revision: 0, remembered: false }
 }
 
 fn life(result: &JobResult) -> (JobId, Incarnation) {

@@ -7,7 +7,7 @@ use sluice::scripted::WebhookReceiver;
 use sluice_shared::clock;
 use sluice_shared::config::Config;
 use sluice_shared::domain::delivery::{Deliveries, Schedule, WebhookState};
-use sluice_shared::domain::event::{About, Event};
+use sluice_shared::domain::event::{self, About, Event};
 use sluice_shared::domain::id::{BranchId, Incarnation, JobId, Tenant, Token};
 use sluice_shared::domain::job::{JsonText, Webhook};
 use sluice_shared::domain::outcome::{Answer, Content, Outcome, Response, Status};
@@ -144,7 +144,7 @@ impl Rig {
         let all = self.nats().topology().events_about(&result.tenant, &result.job, &result.incarnation, about);
         let subject = all.replace('*', kind);
         let held = self.wait_for(&self.nats().topology().events_stream(), &subject).await;
-        serde_json::from_slice(&held.payload).unwrap()
+        event::read(&held.payload).pop().unwrap()
     }
 
     pub(crate) async fn wait_for(&self, stream: &str, subject: &str) -> Held {

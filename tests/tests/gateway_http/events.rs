@@ -5,12 +5,15 @@ use std::time::Duration;
 use http::StatusCode;
 use reqwest::Method;
 use serde_json::json;
+use sluice_shared::clock;
 use sluice_shared::domain::decide::Verdict;
+use sluice_shared::domain::delivery::WebhookState;
 use sluice_shared::domain::id::JobId;
 
 use crate::rig::{Answer, Rig, job};
 use crate::settle::again_in;
 use crate::sse::{Event, names};
+use crate::webhooks::remember;
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -62,6 +65,34 @@ async fn a_client_that_was_cut_off_goes_on_where_it_was() {
     let path = format!("/v1/jobs/{id}/events?last_event_id={sent}");
     let asked = rig.gateway.get(&path).await.text;
     assert_eq!(asked.matches("event:").count(), rest.len(), "{asked}");
+}
+
+#[tokio::test]
+async fn of_what_one_message_tells_a_client_goes_on_between() {
+    let rig = Rig::start().await;
+    let id = rig.submit(job(json!({}))).await;
+    rig.succeed_as_soon_as_sent(&id).await;
+    let all = whole(&rig, &id, None).await;
+    assert_eq!(names(&all), ["accepted", "sent", "settled", "outcome"]);
+    assert_eq!(all[1].id, all[2].id.as_ref().map(|settled| format!("{settled}.1")));
+    for seen in 1..=2 {
+        assert_eq!(whole(&rig, &id, all[seen].id.as_deref()).await, all[seen + 1..], "behind {}", all[seen].name);
+    }
+}
+
+#[tokio::test]
+async fn webhooks_that_took_the_outcome_are_told_from_what_is_remembered_of_them() {
+    let rig = Rig::start().await;
+    let webhooks = json!([{"url": "https://one.example/"}, {"url": "https://two.example/"}]);
+    let id = rig.submit(job(json!({"webhooks": webhooks}))).await;
+    rig.succeed_as_soon_as_sent(&id).await;
+    let settled = whole(&rig, &id, None).await[2].id.clone();
+    let delivered = WebhookState::Delivered { at: clock::now(), attempt: 2 };
+    remember(&rig, &id, vec![WebhookState::Untried, delivered]).await;
+    let all = whole(&rig, &id, None).await;
+    assert_eq!(names(&all), ["accepted", "sent", "settled", "delivered", "outcome"]);
+    assert_eq!((&all[3].data["webhook"], &all[3].data["attempt"], &all[3].id), (&json!(1), &json!(2), &None));
+    assert_eq!(whole(&rig, &id, settled.as_deref()).await, all[3..]);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ async fn shown(rig: &Rig, job: &JobId) -> Vec<Value> {
     rig.show(job).await["webhooks"].as_array().unwrap().clone()
 }
 
-async fn remember(rig: &Rig, job: &JobId, webhooks: Vec<WebhookState>) {
+pub(crate) async fn remember(rig: &Rig, job: &JobId, webhooks: Vec<WebhookState>) {
     let (record, _) = rig.record(job).await;
     let state = Deliveries { webhooks, quorum: Quorum { needed: 1, reached: 0 } };
     let bucket = rig.nats().bucket::<Deliveries>(&rig.nats().topology().deliveries_bucket());

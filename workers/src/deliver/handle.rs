@@ -34,8 +34,11 @@ const TOGETHER: Duration = Duration::from_millis(250);
 /// What is done with the message in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LetGo {
-    /// All that it asked for is stored.
+    /// All that it asked for is stored, and what was done is remembered: should the ack be lost, it comes again, and nothing is
+    /// done.
     Ack,
+    /// All that it asked for is stored, and nothing is remembered: were it to come again, what was done would be done again.
+    AckForSure,
     /// Somebody else is to have it, after this time.
     HandBack(Duration),
     /// The broker did not take something: it comes again when its time in hand is over.
@@ -116,7 +119,7 @@ impl Handler {
             Kind::Due => self.due(message).await,
         };
         match done {
-            Ok(()) => LetGo::Ack,
+            Ok(let_go) => let_go,
             Err(Undone::Unreadable(Unreadable::Newer(_))) => LetGo::HandBack(LEFT_TO_NEWER),
             Err(Undone::Unreadable(Unreadable::Malformed(why))) => self.bury(message, &why).await,
             Err(error @ (Undone::FollowUp(_) | Undone::Copy(_) | Undone::NotMoved(_) | Undone::NotRemembered(_))) => {
@@ -126,11 +129,11 @@ impl Handler {
         }
     }
 
-    async fn result(&self, message: &InHand) -> Result<(), Undone> {
+    async fn result(&self, message: &InHand) -> Result<LetGo, Undone> {
         let result: JobResult = wire::decode(message.payload())?;
         if message.header(AGAIN).is_some() && self.is_there_already(message, &result).await? {
             self.metrics.dropped();
-            return Ok(());
+            return Ok(LetGo::AckForSure);
         }
         if let Some(submitted) = Box::pin(self.effects.submit_result_follow_up(&result)).await? {
             self.metrics.submitted(Via::FollowUp, submitted);
@@ -146,7 +149,7 @@ impl Handler {
         Ok(self.effects.held_result(result).await?.is_some_and(|first| first < message.sequence()))
     }
 
-    async fn due(&self, message: &InHand) -> Result<(), Undone> {
+    async fn due(&self, message: &InHand) -> Result<LetGo, Undone> {
         let weight = self.halls.weight(Kind::Due, message.payload().len());
         let hand = Hand::of_due(message.payload(), message.sequence())?.weighing(weight);
         let known = self.memory.read(&hand.result).await?;
@@ -154,9 +157,10 @@ impl Handler {
     }
 
     /// Posts what the state asks for, remembers what came of it, and publishes what the state asks for then.
-    async fn deliver(&self, hand: &Hand, known: Known) -> Result<(), Undone> {
+    async fn deliver(&self, hand: &Hand, known: Known) -> Result<LetGo, Undone> {
         let (made, known) = self.make(hand, known).await;
-        let Known { state, .. } = self.memory.remember(&hand.result, known, &made).await?;
+        let known = self.memory.remember(&hand.result, known, &made).await?;
+        let (let_go, state) = (if known.is_remembered() { LetGo::Ack } else { LetGo::AckForSure }, known.state);
         self.tell(hand, &made, &state).await;
         for &webhook in &hand.about {
             self.meet(hand, webhook, state.of(webhook).demand(), &made).await?;
@@ -164,7 +168,7 @@ impl Handler {
         if made.is_empty() && !hand.about.is_empty() {
             self.metrics.dropped();
         }
-        Ok(())
+        Ok(let_go)
     }
 
     /// All tries that the state asks for, at once. One endpoint can be silent for long: what came of the others is

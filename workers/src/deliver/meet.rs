@@ -80,7 +80,7 @@ impl Handler {
     pub(super) async fn bury(&self, message: &InHand, why: &str) -> LetGo {
         tracing::error!(subject = message.subject(), why, "a message is set aside");
         match self.effects.set_message_aside(message, why).await {
-            Ok(_) => LetGo::Ack,
+            Ok(_) => LetGo::AckForSure,
             Err(error) => {
                 tracing::warn!(%error, "a dead letter was not stored; the message comes again");
                 LetGo::Leave

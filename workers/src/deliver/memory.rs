@@ -24,6 +24,7 @@ const TRIES: u32 = 12;
 pub(super) struct Known {
     pub(super) state: Deliveries,
     revision: u64,
+    remembered: bool,
 }
 
 /// Nobody knows whether it is remembered: the message comes again, and with it what must be remembered.
@@ -55,7 +56,12 @@ pub(super) fn may_be_known(message: &InHand, result: &JobResult) -> bool {
 impl Known {
     /// Nothing is remembered.
     pub(super) fn nothing(result: &JobResult) -> Self {
-        Self { state: Deliveries::untried(result), revision: 0 }
+        Self { state: Deliveries::untried(result), revision: 0, remembered: false }
+    }
+
+    /// Whether the bucket holds the state: not where there was nothing to write, or no room.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.remembered
     }
 
     /// The state after these tries.
@@ -73,7 +79,7 @@ impl Memory {
     pub(super) async fn read(&self, result: &JobResult) -> Result<Known, NotRemembered> {
         let entry = self.bucket.get(&Deliveries::key(&result.job, &result.incarnation)).await?;
         Ok(match entry {
-            Some(entry) => Known { state: entry.value, revision: entry.revision },
+            Some(entry) => Known { state: entry.value, revision: entry.revision, remembered: true },
             None => Known::nothing(result),
         })
     }
@@ -96,12 +102,12 @@ impl Memory {
                 // Letting go makes room, and nothing more is asked for. Only a copy of the result would be posted again.
                 Err(BucketError::Refused(PublishError::NoRoom(_))) if next.is_delivered() => {
                     tracing::debug!("a delivered webhook is not remembered: the broker has no room");
-                    return Ok(Known { state: next, ..known });
+                    return Ok(Known { state: next, remembered: false, ..known });
                 }
                 written => written?,
             };
             match written {
-                Written::At(revision) => return Ok(Known { state: next, revision }),
+                Written::At(revision) => return Ok(Known { state: next, revision, remembered: true }),
                 Written::Changed | Written::Unknown => pause(again).await,
             }
             // Lost or unanswered: the same tries again on what is there now. Applied twice they are the same as once.

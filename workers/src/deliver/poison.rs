@@ -29,7 +29,7 @@ impl Handler {
             return LetGo::HandBack(SOON);
         }
         match caught(self.give_all_up(kind, message, &why)).await {
-            Ok(Ok(())) => LetGo::Ack,
+            Ok(Ok(())) => LetGo::AckForSure,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a delivery that is given up is left to come again");
                 LetGo::Leave

@@ -129,9 +129,10 @@ impl Source {
                 never = keep_alive(&message, every) => match never {},
             };
             match done {
-                LetGo::Ack => {
+                LetGo::Ack => message.ack().await,
+                LetGo::AckForSure => {
                     if !message.ack_confirmed().await {
-                        tracing::debug!("an ack was not taken; what is remembered says what to do when it comes again");
+                        tracing::debug!("an ack was not taken; the message comes again");
                     }
                 }
                 LetGo::HandBack(after) => message.nak(Some(after)).await,
