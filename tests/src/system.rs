@@ -93,6 +93,7 @@ impl System {
         let settings = Settings {
             shards: configured("topology.shards").unwrap_or(16),
             record_buckets: configured("topology.record_buckets").unwrap_or(4),
+            lanes: configured("topology.lanes").unwrap_or(8),
             ..small()
         };
         Self::on(TestBroker::with(settings).await, setup).await
