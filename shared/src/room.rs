@@ -111,6 +111,8 @@ fn in_kibibytes(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used, reason = "room that is not had fails the test")]
+
     use futures_util::FutureExt as _;
 
     use super::*;

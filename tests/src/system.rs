@@ -135,6 +135,16 @@ impl System {
         self.workers.last_mut().unwrap()
     }
 
+    /// Starts one more delivery service.
+    ///
+    /// # Panics
+    /// Where it does not announce itself.
+    pub async fn add_delivery(&mut self) -> &mut Process {
+        let delivery = self.role("delivery", self.deliveries.len()).await;
+        self.deliveries.push(delivery);
+        self.deliveries.last_mut().unwrap()
+    }
+
     /// What every role is configured with from its next start on.
     ///
     /// # Panics
