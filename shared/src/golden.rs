@@ -358,8 +358,9 @@ fn golden_priorities() {
 
 #[test]
 fn golden_settings() {
+    let (shards, record_buckets, lanes, replicas) = (16, 4, 8, 3);
     let settings =
-        Settings { prefix: "sluice".into(), shards: 16, record_buckets: 4, replicas: 3, consumers_in_memory: true };
+        Settings { prefix: "sluice".into(), shards, record_buckets, lanes, replicas, consumers_in_memory: true };
     keeps_its_form("settings", &settings);
 }
 

@@ -12,6 +12,7 @@ pub mod panics;
 pub mod places;
 pub mod queues;
 pub mod regions;
+pub mod room;
 pub mod seal;
 pub mod secrets;
 pub mod telemetry;

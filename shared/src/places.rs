@@ -1,9 +1,10 @@
-//! Places that tenants share: each is waited for in turn, and none of the tenants can hold all of them.
+//! Places that tenants, or lanes, share: each is waited for in turn, and none of them can hold all.
 //!
-//! How many a tenant may hold is [`Shares`]; here is the waiting. Of those who wait one tenant after the other gets a place,
-//! and of one tenant whoever came first. Invariant: a place that is given back is given to whoever waits and may have it.
+//! How many one may hold is [`Shares`]; here is the waiting. Of those who wait one tenant after the other gets a place, and of
+//! one tenant whoever came first. Invariant: a place that is given back is given to whoever waits and may have it.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -11,34 +12,45 @@ use tokio::sync::oneshot;
 use crate::domain::id::Tenant;
 use crate::domain::shares::Shares;
 
-/// So many places. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Places(Arc<Mutex<Inner>>);
-
+/// So many places, of tenants where nothing else is said. Cheap to clone.
 #[derive(Debug)]
-struct Inner {
-    shares: Shares,
-    waiting: HashMap<Tenant, VecDeque<Waiter>>,
-    /// The tenants that wait, the next one first.
-    turns: VecDeque<Tenant>,
+pub struct Places<K: Key = Tenant>(Arc<Mutex<Inner<K>>>);
+
+/// What tells those who share places from each other.
+pub trait Key: Clone + Eq + Hash {}
+
+impl<K: Clone + Eq + Hash> Key for K {}
+
+impl<K: Key> Clone for Places<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct Inner<K: Key> {
+    shares: Shares<K>,
+    waiting: HashMap<K, VecDeque<Waiter<K>>>,
+    /// The tenants that wait, the next one first.
+    turns: VecDeque<K>,
+}
+
+#[derive(Debug)]
+struct Waiter<K: Key> {
     weight: usize,
-    tell: oneshot::Sender<Place>,
+    tell: oneshot::Sender<Place<K>>,
 }
 
 /// A place, free again when this is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free again when this is dropped"]
-pub struct Place {
+pub struct Place<K: Key = Tenant> {
     /// Nothing once it was taken back.
-    held: Option<(Places, Tenant)>,
+    held: Option<(Places<K>, K)>,
     weight: usize,
 }
 
-impl Places {
+impl<K: Key> Places<K> {
     /// So many, one at least; all are free.
     #[must_use]
     pub fn new(most: usize) -> Self {
@@ -46,12 +58,12 @@ impl Places {
     }
 
     /// A place for a tenant, when its turn has come. Whoever leaves before loses nothing but the turn.
-    pub async fn take(&self, tenant: &Tenant) -> Place {
+    pub async fn take(&self, tenant: &K) -> Place<K> {
         self.take_weighing(tenant, 1).await
     }
 
     /// The same for what takes the room of `weight` places.
-    pub async fn take_weighing(&self, tenant: &Tenant, weight: usize) -> Place {
+    pub async fn take_weighing(&self, tenant: &K, weight: usize) -> Place<K> {
         loop {
             let told = match self.now_or_later(tenant, weight) {
                 Ok(place) => return place,
@@ -65,13 +77,13 @@ impl Places {
 
     /// A place for a tenant, if it may have one now.
     #[must_use]
-    pub fn try_take(&self, tenant: &Tenant) -> Option<Place> {
+    pub fn try_take(&self, tenant: &K) -> Option<Place<K>> {
         self.try_take_weighing(tenant, 1)
     }
 
     /// The same for what takes the room of `weight` places.
     #[must_use]
-    pub fn try_take_weighing(&self, tenant: &Tenant, weight: usize) -> Option<Place> {
+    pub fn try_take_weighing(&self, tenant: &K, weight: usize) -> Option<Place<K>> {
         let mut inner = self.inner();
         // Nobody of the same tenant is overtaken.
         let first = inner.waiting.get_mut(tenant).is_none_or(|waiting| {
@@ -83,7 +95,13 @@ impl Places {
         (first && inner.shares.may_take(tenant, weight)).then(|| self.place(&mut inner, tenant, weight))
     }
 
-    fn now_or_later(&self, tenant: &Tenant, weight: usize) -> Result<Place, oneshot::Receiver<Place>> {
+    /// The room of `weight` places for a tenant, at once and whatever is free: for what is there already. What is taken beyond
+    /// all that there is, is missing to everybody until it is given back.
+    pub fn take_anyway(&self, tenant: &K, weight: usize) -> Place<K> {
+        self.place(&mut self.inner(), tenant, weight)
+    }
+
+    fn now_or_later(&self, tenant: &K, weight: usize) -> Result<Place<K>, oneshot::Receiver<Place<K>>> {
         if let Some(place) = self.try_take_weighing(tenant, weight) {
             return Ok(place);
         }
@@ -104,7 +122,7 @@ impl Places {
     }
 
     /// Gives what is free to those who wait, one tenant after the other.
-    fn hand_on(&self, inner: &mut Inner) {
+    fn hand_on(&self, inner: &mut Inner<K>) {
         let mut passed_over = 0;
         while passed_over < inner.turns.len() {
             let Some(tenant) = inner.turns.pop_front() else { return };
@@ -125,19 +143,19 @@ impl Places {
         }
     }
 
-    fn place(&self, inner: &mut Inner, tenant: &Tenant, weight: usize) -> Place {
+    fn place(&self, inner: &mut Inner<K>, tenant: &K, weight: usize) -> Place<K> {
         inner.shares.take(tenant, weight);
         Place { held: Some((self.clone(), tenant.clone())), weight }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl<K: Key> Inner<K> {
     /// What the first of a tenant who waits still wants; where nobody does, nothing is kept of it.
-    fn next_weighs(&mut self, tenant: &Tenant) -> Option<usize> {
+    fn next_weighs(&mut self, tenant: &K) -> Option<usize> {
         let waiting = self.waiting.get_mut(tenant)?;
         while waiting.front().is_some_and(|one| one.tell.is_closed()) {
             waiting.pop_front();
@@ -150,16 +168,29 @@ impl Inner {
     }
 }
 
-impl Place {
+impl<K: Key> Place<K> {
+    /// The room of so many places that it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// A place of its own for a part of its room; all of it where that is less.
+    pub fn split(&mut self, weight: usize) -> Self {
+        let part = weight.min(self.weight);
+        self.weight -= part;
+        Self { held: self.held.clone(), weight: part }
+    }
+
     /// Gives it back to places that are locked.
-    fn take_back(&mut self, inner: &mut Inner) {
+    fn take_back(&mut self, inner: &mut Inner<K>) {
         if let Some((_, tenant)) = self.held.take() {
             inner.shares.give_back(&tenant, self.weight);
         }
     }
 }
 
-impl Drop for Place {
+impl<K: Key> Drop for Place<K> {
     fn drop(&mut self) {
         let Some((places, tenant)) = self.held.take() else { return };
         let mut inner = places.inner();
@@ -256,6 +287,22 @@ mod tests {
         drop(held);
         drop(waits);
         assert!(places.try_take(&a).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_place_in_parts_is_given_back_in_parts_and_what_is_taken_anyway_is_missing_to_all() {
+        let (places, a, b) = (Places::new(16), tenant("a"), tenant("b"));
+        let mut whole = places.try_take_weighing(&a, 10).unwrap();
+        let parts = [whole.split(3), whole.split(4), whole.split(9)];
+        assert_eq!((whole.weight(), parts.each_ref().map(Place::weight)), (0, [3, 4, 3]));
+        drop(whole);
+        assert_eq!(places.inner().shares.held_by(&a), 10);
+        drop(parts);
+        assert_eq!(places.inner().shares.held_by(&a), 0);
+        let beyond = places.take_anyway(&a, 20);
+        assert!(places.try_take(&b).is_none() && places.try_take(&a).is_none());
+        drop(beyond);
+        assert!(places.try_take(&b).is_some());
     }
 
     #[tokio::test]

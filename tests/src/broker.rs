@@ -31,7 +31,8 @@ pub struct TestBroker {
 /// A small topology: one shard, one bucket of records.
 #[must_use]
 pub fn small() -> Settings {
-    Settings { prefix: "sluice".into(), shards: 1, record_buckets: 1, replicas: 1, consumers_in_memory: false }
+    let (shards, record_buckets, lanes, replicas) = (1, 1, 8, 1);
+    Settings { prefix: "sluice".into(), shards, record_buckets, lanes, replicas, consumers_in_memory: false }
 }
 
 impl TestBroker {

@@ -93,6 +93,7 @@ impl System {
         let settings = Settings {
             shards: configured("topology.shards").unwrap_or(16),
             record_buckets: configured("topology.record_buckets").unwrap_or(4),
+            lanes: configured("topology.lanes").unwrap_or(8),
             ..small()
         };
         Self::on(TestBroker::with(settings).await, setup).await
@@ -132,6 +133,16 @@ impl System {
         let worker = self.role("worker", self.workers.len()).await;
         self.workers.push(worker);
         self.workers.last_mut().unwrap()
+    }
+
+    /// Starts one more delivery service.
+    ///
+    /// # Panics
+    /// Where it does not announce itself.
+    pub async fn add_delivery(&mut self) -> &mut Process {
+        let delivery = self.role("delivery", self.deliveries.len()).await;
+        self.deliveries.push(delivery);
+        self.deliveries.last_mut().unwrap()
     }
 
     /// What every role is configured with from its next start on.

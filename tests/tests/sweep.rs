@@ -20,7 +20,7 @@ use sluice_shared::effects::{Effects, Receipt, Submission};
 use sluice_shared::nats::records::Found;
 use sluice_shared::queues::{QueueEntry, QueueSpec};
 use sluice_shared::telemetry::Metrics;
-use sluice_shared::topology::JobSubject;
+use sluice_shared::topology::{JobSubject, LaneConsumer, Laned};
 use sluice_tests::broker::TestBroker;
 use sluice_tests::eventually;
 use sluice_workers::sweep::{Sweep, SweepOptions, run};
@@ -369,7 +369,8 @@ async fn a_broken_job_behind_more_ended_ones_than_a_page_holds_is_healed() {
 async fn what_was_acked_and_is_still_there_is_removed_and_what_was_not_stays() {
     let mut rig = Rig::start().await;
     let nats = rig.effects.nats().clone();
-    let (topology, stream) = (nats.topology().clone(), nats.topology().results_stream());
+    let topology = nats.topology().clone();
+    let LaneConsumer { stream, name, .. } = topology.lane(Laned::Results, topology.lane_of(&Tenant::default()));
     let publish = async |number: u32| {
         let subject = topology.result(&Tenant::default(), &JobId::derive(&Tenant::default(), &number.to_string()));
         nats.publish(subject, HeaderMap::new(), "anything".into()).await.unwrap();
@@ -385,8 +386,7 @@ async fn what_was_acked_and_is_still_there_is_removed_and_what_was_not_stays() {
     rig.broker.broker.restart().await.unwrap();
     let held = async || nats.jetstream().get_stream(&stream).await.map(|stream| stream.cached_info().state.messages);
     assert_eq!(eventually("the stream", async || held().await.ok()).await, 10);
-    let consumer: Consumer<pull::Config> =
-        nats.jetstream().get_consumer_from_stream(topology.results_consumer(), &stream).await.unwrap();
+    let consumer: Consumer<pull::Config> = nats.jetstream().get_consumer_from_stream(&name, &stream).await.unwrap();
     let mut fetched = consumer.fetch().max_messages(10).messages().await.unwrap();
     while let Some(message) = fetched.next().await {
         message.unwrap().ack().await.unwrap();
@@ -400,7 +400,7 @@ async fn what_was_acked_and_is_still_there_is_removed_and_what_was_not_stays() {
     for number in 10..13 {
         publish(number).await;
     }
-    assert_eq!(nats.acked_to(&stream, topology.results_consumer()).await.unwrap(), 10);
+    assert_eq!(nats.acked_to(&stream, &name).await.unwrap(), 10);
     assert!(rig.a_sweep().round().await);
     assert_eq!(held().await.unwrap(), 3, "what nobody has acked stays");
 }

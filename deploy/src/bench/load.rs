@@ -67,6 +67,8 @@ pub(super) enum Door {
     Http(Client, String),
     /// A request to the NATS service.
     Nats(async_nats::Client, String),
+    /// A submission that the broker stores.
+    Durable(async_nats::Client, String),
 }
 
 impl Door {
@@ -78,6 +80,7 @@ impl Door {
                 format!("{gateway}/v1/jobs"),
             ),
             Via::Nats => Self::Nats(async_nats::connect(nats).await?, format!("{prefix}.api.submit")),
+            Via::Durable => Self::Durable(async_nats::connect(nats).await?, format!("{prefix}.submit")),
         })
     }
 
@@ -86,6 +89,7 @@ impl Door {
         match self {
             Self::Http(client, url) => Self::Http(client, format!("{url}?tenant={tenant}")),
             Self::Nats(client, subject) => Self::Nats(client, format!("{subject}.{tenant}")),
+            Self::Durable(client, subject) => Self::Durable(client, format!("{subject}.{tenant}")),
         }
     }
 
@@ -124,6 +128,12 @@ impl Door {
                 };
                 let text = String::from_utf8_lossy(&answer.payload).into_owned();
                 Err(if code.as_str() == "503" { Refused::ForNow(text) } else { Refused::Never(text) })
+            }
+            Self::Durable(client, subject) => {
+                let request = Request::new().payload(json).timeout(Some(PATIENCE));
+                let answer = client.send_request(subject.clone(), request).await.map_err(|error| for_now(&error))?;
+                let text = String::from_utf8_lossy(&answer.payload);
+                if text.contains("\"error\"") { Err(Refused::ForNow(text.into_owned())) } else { Ok(()) }
             }
         }
     }

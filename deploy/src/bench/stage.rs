@@ -152,6 +152,13 @@ impl Stage {
         Ok(stored)
     }
 
+    /// How many durable submissions no gateway has taken in.
+    pub(super) async fn not_taken_in(&self) -> anyhow::Result<u64> {
+        let jetstream = async_nats::jetstream::new(async_nats::connect(self.nats()).await?);
+        let stream = jetstream.get_stream(self.fleet.topology().submit_stream()).await?;
+        Ok(stream.cached_info().state.messages)
+    }
+
     /// Ends everything.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         for process in &mut self.later {

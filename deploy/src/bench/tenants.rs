@@ -15,7 +15,7 @@ use super::monotonic::micros;
 use super::stage::{Plan, Stage};
 use super::windows::percentile;
 use crate::cli::Failure;
-use crate::cli::args::TenantsArgs;
+use crate::cli::args::{TenantsArgs, Via};
 use crate::show::Show;
 
 /// Jobs before those that count.
@@ -36,6 +36,8 @@ struct Both {
     beside: Times,
     /// Webhooks of the flood a second, while it counted.
     flood_per_s: f64,
+    /// Durable submissions that were not taken in, before and after.
+    waiting: [u64; 2],
     doubled: u32,
     nats_server: Option<String>,
 }
@@ -69,11 +71,13 @@ async fn measure(args: &TenantsArgs, show: &Show) -> Result<Both, Failure> {
         stage.audience.until(risen, |_| {}).await?;
         show.progress("beside the flood");
         let (since, from) = (Instant::now(), stage.audience.count().await?.hooks);
+        let before = stage.not_taken_in().await?;
         let beside = ask(&stage, &quiet, args, next.clone()).await?;
         let hooks = stage.audience.count().await?.hooks.saturating_sub(from).saturating_sub(args.jobs);
-        anyhow::Ok((beside, f64::from(hooks) / since.elapsed().as_secs_f64()))
+        let flood_per_s = f64::from(hooks) / since.elapsed().as_secs_f64();
+        anyhow::Ok((beside, flood_per_s, [before, stage.not_taken_in().await?]))
     };
-    let (beside, flood_per_s) = tokio::select! {
+    let (beside, flood_per_s, waiting) = tokio::select! {
         measured = measuring => measured?,
         flooded = flood(&jobs, &flooding, &stage.audience, FLOOD, pace) => {
             flooded?;
@@ -84,7 +88,7 @@ async fn measure(args: &TenantsArgs, show: &Show) -> Result<Both, Failure> {
     let nats_server = stage.nats_version();
     drop(stage); // the rest of the flood is nobody's
     let doubled = count.doubled_calls + count.doubled_hooks;
-    Ok(Both { args: args.clone(), alone, beside, flood_per_s, doubled, nats_server })
+    Ok(Both { args: args.clone(), alone, beside, flood_per_s, waiting, doubled, nats_server })
 }
 
 /// Calls of the flood before anything beside it counts, where that many are submitted at all.
@@ -146,7 +150,7 @@ impl Report for Both {
         json!({
             "jobs": self.args.jobs, "rate": self.args.rate, "via": self.args.via.as_str(), "gate": self.args.gate,
             "flood_open": self.args.flood_rate.is_none().then_some(self.args.flood), "flood_rate": self.args.flood_rate,
-            "flood_per_s": rounded(self.flood_per_s, 0),
+            "flood_per_s": rounded(self.flood_per_s, 0), "not_taken_in": self.waiting,
             "submit_to_destination": to_destination, "submit_to_webhook": to_webhook, "doubled": self.doubled,
         })
     }
@@ -160,9 +164,14 @@ impl Report for Both {
             self.flood_per_s,
             self.args.via.as_str()
         );
+        let [before, after] = self.waiting;
+        let waiting = match self.args.via {
+            Via::Durable => format!("Durable submissions of the flood that lay before them: {before}, then {after}\n"),
+            Via::Nats | Via::Http => String::new(),
+        };
         let fields =
             [("submit to", "to"), ("alone p50/p99", "alone_ms"), ("beside it", "beside_ms"), ("ratio", "ratio")];
-        format!("{head}\n{}", table(&self.entries(), &fields))
+        format!("{head}{waiting}\n{}", table(&self.entries(), &fields))
     }
 
     fn wrong(&self) -> Option<String> {
@@ -177,7 +186,7 @@ impl Report for Both {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Consumers, Via};
+    use crate::cli::args::Consumers;
 
     #[test]
     fn the_document_sets_what_was_beside_the_flood_against_what_was_alone() {
@@ -195,7 +204,7 @@ mod tests {
         let times =
             |by: u64| Times { to_destination: vec![by, 2 * by, 3 * by], to_webhook: vec![2 * by, 4 * by, 6 * by] };
         let (alone, beside) = (times(1_000), times(3_000));
-        let both = Both { args, alone, beside, flood_per_s: 99.6, doubled: 0, nats_server: None };
+        let both = Both { args, alone, beside, flood_per_s: 99.6, waiting: [7, 9], doubled: 0, nats_server: None };
         let document = both.document();
         assert_eq!(document["submit_to_destination"]["alone_ms"], json!({"p50": 2.0, "p99": 3.0}));
         assert_eq!(document["submit_to_webhook"]["beside_ms"], json!({"p50": 12.0, "p99": 18.0}));

@@ -10,6 +10,8 @@ pub(crate) enum Via {
     Nats,
     /// The HTTP interface.
     Http,
+    /// Durable submissions, taken in later: nobody waits for a job.
+    Durable,
 }
 
 impl Via {
@@ -17,6 +19,7 @@ impl Via {
         match self {
             Self::Nats => "nats",
             Self::Http => "http",
+            Self::Durable => "durable",
         }
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn topology(config: &Config) -> Settings {
         prefix: topology.prefix.clone(),
         shards: topology.shards,
         record_buckets: topology.record_buckets,
+        lanes: topology.lanes,
         replicas: topology.replicas,
         consumers_in_memory: topology.consumer_storage == ConsumerStorage::Memory,
     }

@@ -1,35 +1,38 @@
 //! The durable intake: pulls submissions that clients have stored in the broker, and takes each in as a job.
 //!
 //! A submission is acknowledged after its job is stored, or after it has become a dead letter; its key is the same each
-//! time it is handed out, so whatever happens twice is one job. Invariant: never more in hand than `intake`, nor than some
-//! large messages' worth of bytes: what is more would only wait for its turn at the broker until that seems silent.
+//! time it is handed out, so whatever happens twice is one job. Each lane is pulled by itself, so that one with a backlog holds
+//! up no other. Invariant: never more in hand than there is room for, by number and by size: what is more would only wait for
+//! its turn at the broker until that seems silent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sluice_shared::domain::access::Quota;
 use sluice_shared::domain::id::Tenant;
+use sluice_shared::domain::lane::Lane;
 use sluice_shared::effects::SubmitError;
 use sluice_shared::fault_points;
 use sluice_shared::nats::ack::InHand;
-use sluice_shared::nats::pull::{Generation, Pulled, Puller};
+use sluice_shared::nats::lane::{Came, LanePuller};
+use sluice_shared::nats::pull::Generation;
 use sluice_shared::nats::{Nats, broker_error};
 use sluice_shared::panics::{Panicked, caught};
 use sluice_shared::places::{Place, Places};
+use sluice_shared::room::Room;
 use sluice_shared::telemetry::{Metrics, Submitted, Via};
-use sluice_shared::topology::Topology;
+use sluice_shared::topology::{Laned, Topology};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::beside;
-use super::hands::Hands;
+use super::hands::{self, Hands};
 use super::held::Held;
 use super::refuse::{NotTold, Refused};
 use crate::access::{Access, OverQuota};
 use crate::jobs::{Jobs, Refusal, counted};
 
-/// How long one request for submissions stands. One that a broker forgot at an election is made again after this time.
-const STANDS: Duration = Duration::from_secs(5);
 /// How often a submission is tried that is refused for a reason that may pass, be it the broker's or a quota: some minutes.
 const PATIENCE: u64 = 12;
 /// Submissions over a quota that wait in this gateway at a time, seven eighths of them for one tenant at most: all gateways
@@ -81,20 +84,29 @@ impl Intake {
         self.jobs.effects().nats()
     }
 
-    /// Takes submissions in until told to stop, then lets what is in hand end.
+    /// Takes submissions in, of all lanes, until told to stop; then lets what is in hand end.
     pub(super) async fn run(self, stop: &CancellationToken) {
         let intake = Arc::new(self);
-        let mut hands = Hands::new(intake.nats().max_payload());
-        let generation = Generation::default();
+        let room = hands::room(intake.options.intake, intake.nats().max_payload());
+        let lanes = intake.nats().topology().lanes();
+        join_all(lanes.map(|lane| Arc::clone(&intake).run_lane(lane, room.clone(), stop))).await;
+    }
+
+    async fn run_lane(self: Arc<Self>, lane: Lane, room: Room, stop: &CancellationToken) {
+        let (mut hands, generation) = (Hands::default(), Generation::default());
         loop {
-            let pulled = match intake.pull(&mut hands, &generation, stop).await {
+            let pulled = match LanePuller::open(self.nats(), Laned::Submissions, lane, &room, &generation).await {
+                Ok(puller) => self.pull(puller, &mut hands, stop).await,
+                Err(closed) => Err(closed.to_string()),
+            };
+            let pulled = match pulled {
                 Ok(Ended::Stopped) => break,
                 Ok(Ended::Lost) => Ok(()),
-                Ok(Ended::Gone) => intake.make_consumer().await,
+                Ok(Ended::Gone) => self.make_consumer(lane).await,
                 Err(why) => Err(why),
             };
             if let Err(why) = &pulled {
-                tracing::warn!(why, "durable submissions cannot be pulled at the moment; trying again");
+                tracing::warn!(%lane, why, "durable submissions cannot be pulled at the moment; trying again");
             }
             let millis = if pulled.is_ok() { 20..200 } else { 500..1_500 };
             let pause = tokio::time::sleep(Duration::from_millis(rand::random_range(millis)));
@@ -102,54 +114,42 @@ impl Intake {
                 break;
             }
         }
-        hands.finish(intake.options.grace).await;
+        hands.finish(self.options.grace).await;
     }
 
     /// Pulls over one subscription until it is of no use any more.
     async fn pull(
         self: &Arc<Self>,
+        mut puller: LanePuller,
         hands: &mut Hands,
-        generation: &Generation,
         stop: &CancellationToken,
     ) -> Result<Ended, String> {
-        let topology = self.nats().topology();
-        let (stream, consumer) = (topology.submit_stream(), topology.submit_consumer());
-        let puller = Puller::open(self.nats(), &stream, consumer, generation).await;
-        let mut puller = puller.map_err(|e| e.to_string())?;
-        let stream = self.nats().jetstream().get_stream(&stream).await.map_err(|e| broker_error(&e))?;
-        let created = stream.cached_info().created;
+        let stream = self.nats().jetstream().get_stream(self.nats().topology().submit_stream()).await;
+        let created = stream.map_err(|e| broker_error(&e))?.cached_info().created;
         loop {
-            if puller.outstanding() == 0
-                && let Some((room, bytes)) = hands.room(self.options.intake.max(1))
-            {
-                puller.request_within(room, bytes, STANDS).await.map_err(|e| e.to_string())?;
-            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
                     puller.close().await;
                     return Ok(Ended::Stopped);
                 }
-                pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
-                    Pulled::Message(message) => {
+                came = puller.next() => match came.map_err(|e| e.to_string())? {
+                    Came::Message(message, taken) => {
                         let name = format!("submit-{}-{}", created.unix_timestamp_nanos(), message.sequence());
-                        hands.take(Arc::clone(self), Held(*message), name);
+                        hands.take(Arc::clone(self), Held(*message), taken, name);
                     }
-                    Pulled::Over => {}
-                    // So many gateways wait here already that one more is refused.
-                    Pulled::Crowded => tokio::time::sleep(STANDS / 10).await,
-                    Pulled::Lost => return Ok(Ended::Lost),
-                    Pulled::Gone => return Ok(Ended::Gone),
+                    Came::Lost => return Ok(Ended::Lost),
+                    Came::Gone => return Ok(Ended::Gone),
                 },
-                () = hands.one_ended() => {}
             }
         }
     }
 
-    async fn make_consumer(&self) -> Result<(), String> {
-        let made = self.nats().topology().create_fixed_consumers(self.nats(), self.options.ack_wait).await;
+    async fn make_consumer(&self, lane: Lane) -> Result<(), String> {
+        let (nats, ack_wait) = (self.nats(), self.options.ack_wait);
+        let made = nats.topology().create_lane_consumer(nats, Laned::Submissions, lane, ack_wait).await;
         made.map_err(|error| error.to_string())?;
-        tracing::info!("the consumer of durable submissions was gone and is made again");
+        tracing::info!(%lane, "the consumer of durable submissions was gone and is made again");
         Ok(())
     }
 
@@ -222,9 +222,11 @@ impl Intake {
         }
     }
 
-    /// Whose submission it is by its subject, or what is wrong with that.
-    fn tenant_of(&self, subject: &str) -> Result<Tenant, String> {
-        let Some(token) = Topology::tenant_in(subject, &self.nats().topology().submit(None)) else {
+    /// Whose submission it is by the subject that it was published to, or what is wrong with that.
+    fn tenant_of(&self, stored: &str) -> Result<Tenant, String> {
+        let topology = self.nats().topology();
+        let subject = topology.submitted_to(stored).unwrap_or_else(|| stored.to_owned());
+        let Some(token) = Topology::tenant_in(&subject, &topology.submit(None)) else {
             return Ok(Tenant::default());
         };
         token.parse().map_err(|error| format!("the subject `{subject}` names no tenant: {error}"))

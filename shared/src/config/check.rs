@@ -55,6 +55,7 @@ pub(super) fn topology(topology: &Topology, faults: &mut Faults) {
     faults.unless(token, "topology.prefix", "must be 1 to 32 characters of a-z, 0-9 and `-`");
     faults.unless((1..=1024).contains(&topology.shards), "topology.shards", "must be from 1 to 1024");
     faults.unless((1..=64).contains(&topology.record_buckets), "topology.record_buckets", "must be from 1 to 64");
+    faults.unless((1..=64).contains(&topology.lanes), "topology.lanes", "must be from 1 to 64");
     faults.unless(matches!(topology.replicas, 1 | 3 | 5), "topology.replicas", "must be 1, 3 or 5");
 }
 

@@ -57,6 +57,8 @@ pub struct Topology {
     pub shards: u16,
     /// How many buckets the records are spread over.
     pub record_buckets: u16,
+    /// How many lanes the work that tenants share is spread over.
+    pub lanes: u16,
     /// Copies of every stream and bucket.
     pub replicas: u8,
     /// Where the consumers of queues keep their state.

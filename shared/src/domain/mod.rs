@@ -11,6 +11,7 @@ pub mod fingerprint;
 pub mod gate;
 pub mod id;
 pub mod job;
+pub mod lane;
 pub mod named_secret;
 pub mod outcome;
 pub mod pace;

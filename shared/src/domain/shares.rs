@@ -1,4 +1,5 @@
-//! How much of something that tenants share each of them may hold, so that whatever one of them does leaves room for the others.
+//! How much of something that tenants, or lanes, share each of them may hold, so that whatever one of them does leaves room for
+//! the others.
 //!
 //! The dynamic threshold of shared buffers (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
 //! switches", 1998): nobody takes more once they hold seven times what is free. One tenant alone gets seven eighths of all,
@@ -6,58 +7,66 @@
 //! what is given back goes to those who hold less.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::id::Tenant;
 
-/// How many times what is free a tenant may hold.
+/// How many times what is free one may hold.
 const TIMES_WHAT_IS_FREE: usize = 7;
 
-/// Who holds how much of something.
+/// Who holds how much of something: tenants, where nothing else is said.
 #[derive(Debug)]
-pub struct Shares {
+pub struct Shares<K = Tenant> {
     most: usize,
     held: usize,
-    each: HashMap<Tenant, usize>,
+    each: HashMap<K, usize>,
 }
 
-impl Shares {
+/// How much of so many one gets who is alone.
+#[must_use]
+pub fn alone(most: usize) -> usize {
+    let seven_eighths = most.saturating_mul(TIMES_WHAT_IS_FREE).div_ceil(TIMES_WHAT_IS_FREE + 1);
+    seven_eighths.min(most.saturating_sub(1)).max(1)
+}
+
+impl<K: Clone + Eq + Hash> Shares<K> {
     /// Nobody holds any of `most`, which is one at least.
     #[must_use]
     pub fn of(most: usize) -> Self {
         Self { most: most.max(1), held: 0, each: HashMap::new() }
     }
 
-    /// Whether a tenant may take so much now.
+    /// Whether somebody may take so much now.
     #[must_use]
-    pub fn may_take(&self, tenant: &Tenant, weight: usize) -> bool {
-        let (free, held) = (self.most.saturating_sub(self.held), self.held_by(tenant));
+    pub fn may_take(&self, who: &K, weight: usize) -> bool {
+        let (free, held) = (self.most.saturating_sub(self.held), self.held_by(who));
         match held {
             0 => free > 0,
             _ => weight < free && held < free.saturating_mul(TIMES_WHAT_IS_FREE),
         }
     }
 
-    /// Takes so much for a tenant. Whoever holds nothing may take more than what is free.
-    pub fn take(&mut self, tenant: &Tenant, weight: usize) {
+    /// Takes so much for somebody. Whoever holds nothing may take more than what is free.
+    pub fn take(&mut self, who: &K, weight: usize) {
         self.held += weight;
-        *self.each.entry(tenant.clone()).or_default() += weight;
+        *self.each.entry(who.clone()).or_default() += weight;
     }
 
-    /// A tenant gives back what it has taken.
-    pub fn give_back(&mut self, tenant: &Tenant, weight: usize) {
+    /// Gives back what somebody has taken.
+    pub fn give_back(&mut self, who: &K, weight: usize) {
         self.held = self.held.saturating_sub(weight);
-        if let Some(held) = self.each.get_mut(tenant) {
+        if let Some(held) = self.each.get_mut(who) {
             *held = held.saturating_sub(weight);
             if *held == 0 {
-                self.each.remove(tenant);
+                self.each.remove(who);
             }
         }
     }
 
-    /// How much a tenant holds.
+    /// How much somebody holds.
     #[must_use]
-    pub fn held_by(&self, tenant: &Tenant) -> usize {
-        self.each.get(tenant).copied().unwrap_or_default()
+    pub fn held_by(&self, who: &K) -> usize {
+        self.each.get(who).copied().unwrap_or_default()
     }
 }
 
@@ -93,6 +102,13 @@ mod tests {
     fn of_a_small_thing_one_is_left() {
         for (most, alone) in [(0, 1), (1, 1), (2, 1), (4, 3), (8, 7), (16, 14)] {
             assert_eq!(fill(&mut Shares::of(most), &tenant(1)), alone, "of {most}");
+        }
+    }
+
+    #[test]
+    fn what_one_alone_gets_is_known_before() {
+        for most in 0..2_000 {
+            assert_eq!(fill(&mut Shares::of(most), &tenant(1)), alone(most), "of {most}");
         }
     }
 

@@ -13,10 +13,10 @@ use crate::domain::delivery::Delivery;
 use crate::wire;
 
 impl Delivery {
-    /// The name of its chain, the last tokens of its subjects: `<tenant>.<job>.<incarnation>.<n>`.
+    /// The name of its chain, the last tokens of its subjects, after its tenant: `<job>.<incarnation>.<n>`.
     #[must_use]
     pub fn chain(&self) -> String {
-        format!("{}.{}", self.result.tenant, self.result.event_id(usize::from(self.webhook)))
+        self.result.event_id(usize::from(self.webhook))
     }
 }
 
@@ -27,12 +27,12 @@ impl Nats {
     /// # Errors
     /// Where the broker gave no answer for several seconds, has no room, or will not take it.
     pub async fn deliver_later(&self, delivery: &Delivery, at: Millis, newest: u64) -> Result<Moved, NotMoved> {
-        let (chain, topology) = (delivery.chain(), self.topology());
+        let (tenant, chain, topology) = (&delivery.result.tenant, delivery.chain(), self.topology());
         let mut headers = HeaderMap::new();
         headers.insert(EXPECTED_LAST, newest.to_string());
-        headers.insert(EXPECTED_SUBJECT, topology.delivery_any(&chain));
+        headers.insert(EXPECTED_SUBJECT, topology.delivery_any(tenant, &chain));
         headers.insert(SCHEDULE, format!("@at {}", rfc3339(at)));
-        headers.insert(SCHEDULE_TARGET, topology.delivery_due(&chain));
-        self.publish_until_certain(&topology.delivery_later(&chain), &headers, &wire::encode(delivery)).await
+        headers.insert(SCHEDULE_TARGET, topology.delivery_due(tenant, &chain));
+        self.publish_until_certain(&topology.delivery_later(tenant, &chain), &headers, &wire::encode(delivery)).await
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod for_now;
 pub mod guarded;
 pub mod hand_over;
 pub mod heads;
+pub mod lane;
 pub mod letters;
 pub mod publish;
 pub mod pull;

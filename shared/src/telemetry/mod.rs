@@ -94,6 +94,7 @@ pub fn log_start(role: &str, version: &str, nats: &Nats) {
         prefix = %topology.prefix,
         shards = topology.shards,
         record_buckets = topology.record_buckets,
+        lanes = topology.lanes,
         replicas = topology.replicas,
         consumers_in_memory = topology.consumers_in_memory,
         "started"

@@ -6,6 +6,7 @@
 //! however narrow their permissions are: the server acknowledges a stored message to whatever subject its sender names as
 //! the reply, past all permissions, and would write that into a record or another tenant's submissions.
 
+use super::lanes::Laned;
 use super::names::Topology;
 use crate::domain::id::Tenant;
 
@@ -121,7 +122,7 @@ impl Topology {
             may.push(api("STREAM.MSG.DELETE", &Self::stream_of(&bucket)));
         }
         may.extend(self.writing_bucket(&self.meters_bucket()));
-        may.extend(self.taking(&self.submit_stream(), self.submit_consumer()));
+        may.extend(self.taking(&self.submit_stream(), "*"));
         may.extend(self.writing_bucket(&self.gates_bucket()));
         may.extend(self.writing_bucket(&self.deliveries_bucket()));
         may.push(format!("{}.deliveries.later.>", self.prefix()));
@@ -160,7 +161,7 @@ impl Topology {
             may.extend(self.looking_at(&stream)); // the sweep reads the headers of all that is there
             may.push(api("STREAM.MSG.DELETE", &stream));
         }
-        for (stream, _) in self.fixed_consumers() {
+        for stream in self.laned_streams() {
             may.extend(["STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"].map(|what| api(what, &stream)));
         }
         may.push(format!("{}.deliveries.later.>", self.prefix()));
@@ -170,8 +171,8 @@ impl Topology {
     /// Pulls results and webhooks to be tried again, submits follow-ups, and posts.
     fn delivery(&self) -> Access {
         let mut may = self.acting();
-        may.extend(self.taking(&self.results_stream(), self.results_consumer()));
-        may.extend(self.taking(&self.deliveries_stream(), self.deliveries_consumer()));
+        may.extend(self.taking(&self.results_stream(), "*"));
+        may.extend(self.taking(&self.deliveries_stream(), "*"));
         may.extend(self.writing_bucket(&self.open_bucket())); // follow-ups count for their tenant
         may.extend([self.results_stream(), self.deliveries_stream()].map(|stream| api("STREAM.MSG.GET", &stream)));
         may.extend(self.writing_bucket(&self.deliveries_bucket()));
@@ -196,9 +197,7 @@ impl Topology {
         may.extend(
             self.jobs_streams().map(|stream| api("CONSUMER.INFO", &format!("{stream}.{}", self.due_consumer()))),
         );
-        may.extend(
-            self.fixed_consumers().map(|(stream, consumer)| api("CONSUMER.INFO", &format!("{stream}.{consumer}"))),
-        );
+        may.extend(self.laned_streams().map(|stream| api("CONSUMER.INFO", &format!("{stream}.*"))));
         let (queues, bodies) = (self.queues_bucket(), self.bodies_bucket());
         may.extend(self.watching(&queues));
         may.extend(self.watching(&self.regions_bucket()));
@@ -256,12 +255,8 @@ impl Topology {
         (0..self.settings().record_buckets).map(|number| self.records_bucket(number))
     }
 
-    fn fixed_consumers(&self) -> [(String, &'static str); 3] {
-        [
-            (self.results_stream(), self.results_consumer()),
-            (self.deliveries_stream(), self.deliveries_consumer()),
-            (self.submit_stream(), self.submit_consumer()),
-        ]
+    fn laned_streams(&self) -> [String; 3] {
+        Laned::ALL.map(|what| self.laned_stream(what))
     }
 }
 
@@ -283,6 +278,7 @@ mod tests {
             prefix: "sluice".into(),
             shards,
             record_buckets,
+            lanes: 8,
             replicas: 1,
             consumers_in_memory: false,
         })

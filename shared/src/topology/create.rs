@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{self, AckPolicy, pull};
 use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorKind};
+use futures_util::future::try_join_all;
 
 use super::access::Party;
+use super::lanes::{LaneConsumer, Laned};
 use super::names::{Settings, Topology};
 use crate::domain::id::QueueName;
+use crate::domain::lane::Lane;
 use crate::nats::bucket::{BucketError, Written};
 use crate::nats::for_now::ForNow;
 use crate::nats::read::ReadError;
@@ -130,7 +133,7 @@ impl Topology {
             self.make(nats, stream).await?;
         }
         self.create_events(nats).await?;
-        self.create_fixed_consumers(nats, options.ack_wait).await
+        self.create_lane_consumers(nats, options.ack_wait).await
     }
 
     /// Makes the consumer of a queue from what its entry says. One that is there already stays as it is.
@@ -184,21 +187,30 @@ impl Topology {
         self.make(nats, self.events()).await
     }
 
-    /// Makes the consumers of results, deliveries and submissions, again where the broker lost one.
+    /// Makes the consumers of all lanes: of results, deliveries and submissions.
     ///
     /// # Errors
     /// Where the broker refuses.
-    pub async fn create_fixed_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+    pub async fn create_lane_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
+        let all = Laned::ALL.into_iter().flat_map(|what| self.lanes().map(move |lane| (what, lane)));
+        let made = all.map(|(what, lane)| self.create_lane_consumer(nats, what, lane, ack_wait));
+        try_join_all(made).await.map(|_| ())
+    }
+
+    /// Makes the consumer of a lane, again where the broker lost it.
+    ///
+    /// # Errors
+    /// Where the broker refuses.
+    pub async fn create_lane_consumer(
+        &self,
+        nats: &Nats,
+        what: Laned,
+        lane: Lane,
+        ack_wait: Duration,
+    ) -> Result<(), CreateError> {
         let options = Options { ack_wait, dead_letter_age: Duration::ZERO };
-        let all_submissions = String::new(); // one filter has no room for two kinds of subjects
-        for (owner, stream, consumer, filter) in [
-            (Party::Delivery, self.results_stream(), self.results_consumer(), self.results_filter()),
-            (Party::Delivery, self.deliveries_stream(), self.deliveries_consumer(), self.deliveries_due_filter()),
-            (Party::Gateway, self.submit_stream(), self.submit_consumer(), all_submissions),
-        ] {
-            self.consume(nats, owner, (&stream, consumer), filter, options).await?;
-        }
-        Ok(())
+        let LaneConsumer { owner, stream, name, filter } = self.lane(what, lane);
+        Box::pin(self.consume(nats, owner, (&stream, &name), filter, options)).await
     }
 
     /// The first start writes the settings, every later one compares.

@@ -12,6 +12,8 @@ pub struct Settings {
     pub shards: u16,
     /// How many buckets the records are spread over.
     pub record_buckets: u16,
+    /// How many lanes submissions, results and webhooks that come due are spread over, by tenant.
+    pub lanes: u16,
     /// Copies of every stream and bucket: 1, 3 or 5.
     pub replicas: u8,
     /// Whether the consumers of queues keep their state in memory only.
@@ -196,10 +198,10 @@ impl Topology {
         format!("{}_RESULTS", self.upper)
     }
 
-    /// The subject of a job's result.
+    /// The subject of a job's result, in the lane of its tenant.
     #[must_use]
     pub fn result(&self, tenant: &Tenant, job: &JobId) -> String {
-        format!("{}.results.{tenant}.{job}", self.prefix())
+        format!("{}.results.{}.{tenant}.{job}", self.prefix(), self.lane_of(tenant))
     }
 
     /// All results.
@@ -208,52 +210,39 @@ impl Topology {
         format!("{}.results.>", self.prefix())
     }
 
-    /// The consumer of results.
-    #[must_use]
-    pub fn results_consumer(&self) -> &'static str {
-        "delivery"
-    }
-
     /// The stream of webhooks to be tried again.
     #[must_use]
     pub fn deliveries_stream(&self) -> String {
         format!("{}_DELIVERIES", self.upper)
     }
 
-    /// A webhook that waits to be tried again: `…later.<tenant>.<job>.<incarnation>.<n>`.
+    /// A webhook that waits to be tried again, in the lane of its tenant: `…later.<lane>.<tenant>.<job>.<incarnation>.<n>`. The
+    /// last three are the id of its event.
     #[must_use]
-    pub fn delivery_later(&self, delivery: &str) -> String {
-        format!("{}.deliveries.later.{delivery}", self.prefix())
+    pub fn delivery_later(&self, tenant: &Tenant, event: &str) -> String {
+        self.delivery_at("later", tenant, event)
     }
 
     /// A webhook whose time to be tried again has come.
     #[must_use]
-    pub fn delivery_due(&self, delivery: &str) -> String {
-        format!("{}.deliveries.due.{delivery}", self.prefix())
+    pub fn delivery_due(&self, tenant: &Tenant, event: &str) -> String {
+        self.delivery_at("due", tenant, event)
     }
 
     /// A webhook's messages, waiting or due: what an expectation is about.
     #[must_use]
-    pub fn delivery_any(&self, delivery: &str) -> String {
-        format!("{}.deliveries.*.{delivery}", self.prefix())
+    pub fn delivery_any(&self, tenant: &Tenant, event: &str) -> String {
+        self.delivery_at("*", tenant, event)
+    }
+
+    fn delivery_at(&self, stage: &str, tenant: &Tenant, event: &str) -> String {
+        format!("{}.deliveries.{stage}.{}.{tenant}.{event}", self.prefix(), self.lane_of(tenant))
     }
 
     /// All webhooks that wait to be tried again.
     #[must_use]
     pub fn deliveries_later_filter(&self) -> String {
         format!("{}.deliveries.later.>", self.prefix())
-    }
-
-    /// All webhooks whose time has come.
-    #[must_use]
-    pub fn deliveries_due_filter(&self) -> String {
-        format!("{}.deliveries.due.>", self.prefix())
-    }
-
-    /// The consumer of webhooks whose time has come.
-    #[must_use]
-    pub fn deliveries_consumer(&self) -> &'static str {
-        "due"
     }
 
     /// The stream of dead letters.
@@ -288,12 +277,6 @@ impl Topology {
     pub fn submit_filters(&self) -> [String; 2] {
         let default = self.submit(None);
         [format!("{default}.>"), default]
-    }
-
-    /// The consumer of durable submissions.
-    #[must_use]
-    pub fn submit_consumer(&self) -> &'static str {
-        "intake"
     }
 
     /// The stream of what happens to jobs.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform};
 
 use super::create::Options;
 use super::names::Topology;
@@ -82,6 +82,7 @@ impl Topology {
     }
 
     pub(super) fn submissions(&self) -> Stream {
+        let (source, destination) = self.submissions_transform();
         Stream {
             name: self.submit_stream(),
             subjects: self.submit_filters().to_vec(),
@@ -91,6 +92,8 @@ impl Topology {
             // The broker compares the ids of all tenants, so one could stand in another's way; one key is one job anyway,
             // however often it is stored. This is the least that the broker takes.
             duplicate_window: SUBMIT_DUPLICATES,
+            // Clients know nothing of lanes.
+            subject_transform: Some(SubjectTransform { source, destination }),
             allow_direct: true,
             ..self.stream()
         }

@@ -10,6 +10,7 @@ use sluice_shared::domain::event::What;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::domain::targets::Targets;
 use sluice_shared::nats::dead::REASON;
+use sluice_shared::topology::{LaneConsumer, Laned};
 use sluice_shared::wire;
 use sluice_workers::deliver::DeliveryOptions;
 
@@ -135,7 +136,7 @@ async fn messages_that_nobody_can_read_are_dead_letters_and_a_newer_one_is_left_
     for (subject, payload) in [
         (of_result(&newer), vec![99, 1].into()),
         (of_result(&broken), vec![1, 0xc1].into()),
-        (topology.delivery_due(&odd.chain()), wire::encode(&odd)),
+        (topology.delivery_due(&odd.result.tenant, &odd.chain()), wire::encode(&odd)),
     ] {
         rig.nats().publish(subject, HeaderMap::new(), payload).await.unwrap();
     }
@@ -147,8 +148,8 @@ async fn messages_that_nobody_can_read_are_dead_letters_and_a_newer_one_is_left_
     rig.wait_until_let_go(&broken).await;
     rig.wait_until_let_go(&odd.result).await;
     until("the newer message to be handed out again", async || {
-        let (consumer, stream) = (topology.results_consumer(), topology.results_stream());
-        let consumer: PullConsumer = rig.nats().jetstream().get_consumer_from_stream(consumer, stream).await.unwrap();
+        let LaneConsumer { name, stream, .. } = rig.lane(Laned::Results);
+        let consumer: PullConsumer = rig.nats().jetstream().get_consumer_from_stream(name, stream).await.unwrap();
         (consumer.cached_info().num_redelivered == 1).then_some(())
     })
     .await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
+use sluice_shared::topology::{LaneConsumer, Laned};
 
 use crate::rig::{DEADLINE, Rig, options, until};
 
@@ -93,9 +94,8 @@ async fn a_copy_behind_a_result_that_is_in_somebodys_hands_is_left_to_that() {
 }
 
 async fn hold(rig: &Rig) -> Box<InHand> {
-    let topology = rig.nats().topology();
-    let (stream, consumer) = (topology.results_stream(), topology.results_consumer());
-    let mut puller = Puller::open(rig.nats(), &stream, consumer, &Generation::default()).await.unwrap();
+    let LaneConsumer { name, stream, .. } = rig.lane(Laned::Results);
+    let mut puller = Puller::open(rig.nats(), &stream, &name, &Generation::default()).await.unwrap();
     puller.request(1, Duration::from_secs(20)).await.unwrap();
     match puller.next().await {
         Pulled::Message(message) => message,

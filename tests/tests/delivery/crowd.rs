@@ -6,6 +6,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use sluice::scripted::{Call, Script, WebhookReceiver};
 use sluice_shared::domain::delivery::WebhookState;
 use sluice_shared::domain::result::JobResult;
+use sluice_shared::topology::{LaneConsumer, Laned};
 
 use crate::rig::{DEADLINE, Rig, options, to, until, with_body};
 
@@ -88,9 +89,9 @@ async fn a_backlog_of_large_results_is_handed_out_once() {
         rig.publish(result).await;
     }
     let _service = rig.serve(options()).await;
-    let (consumer, stream) = (rig.nats().topology().results_consumer(), rig.nats().topology().results_stream());
+    let LaneConsumer { name, stream, .. } = rig.lane(Laned::Results);
     let handed_out = until("the last ack", async || {
-        let consumer: PullConsumer = rig.nats().jetstream().get_consumer_from_stream(consumer, &stream).await.unwrap();
+        let consumer: PullConsumer = rig.nats().jetstream().get_consumer_from_stream(&name, &stream).await.unwrap();
         let info = consumer.cached_info();
         (info.ack_floor.stream_sequence == 20).then_some(info.delivered.consumer_sequence)
     })

@@ -69,7 +69,7 @@ async fn services_that_break_off_anywhere_lose_nothing() {
     let mut random = StdRng::seed_from_u64(seed);
     let rig = Rig::start().await;
     let (nats, ack_wait) = (rig.nats(), Duration::from_secs(2));
-    nats.topology().create_fixed_consumers(nats, ack_wait).await.unwrap();
+    nats.topology().create_lane_consumers(nats, ack_wait).await.unwrap();
     rig.receiver.destination().on(
         "*",
         Rule::choose(|_, seen| match seen % 5 {

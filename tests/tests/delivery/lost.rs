@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sluice::scripted::Script;
+use sluice_shared::topology::{LaneConsumer, Laned};
 
 use crate::rig::{DEADLINE, Rig, options};
 
@@ -14,12 +15,8 @@ async fn consumers_that_are_gone_are_made_again_and_what_waited_is_delivered() {
     let first = rig.result("first");
     rig.publish(&first).await;
     rig.receiver.wait_for_posts(first.job.as_str(), 2, DEADLINE).await.unwrap();
-    let topology = rig.nats().topology();
-    for (stream, consumer) in [
-        (topology.results_stream(), topology.results_consumer()),
-        (topology.deliveries_stream(), topology.deliveries_consumer()),
-    ] {
-        rig.nats().jetstream().get_stream(stream).await.unwrap().delete_consumer(consumer).await.unwrap();
+    for LaneConsumer { stream, name, .. } in [Laned::Results, Laned::Deliveries].map(|what| rig.lane(what)) {
+        rig.nats().jetstream().get_stream(stream).await.unwrap().delete_consumer(&name).await.unwrap();
     }
     let second = rig.result("second");
     rig.publish(&second).await;

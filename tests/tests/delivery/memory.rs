@@ -9,7 +9,7 @@ use sluice_shared::domain::delivery::{Deliveries, Quorum, WebhookState};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::dead::REASON;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
-use sluice_shared::topology::Topology;
+use sluice_shared::topology::{LaneConsumer, Laned, Topology};
 use sluice_shared::wire;
 
 use crate::rig::{DEADLINE, Rig, options, to};
@@ -17,11 +17,8 @@ use crate::rig::{DEADLINE, Rig, options, to};
 /// Takes the result as a holder does who dies before the ack: it is handed out a second time.
 async fn hold_and_die(rig: &Rig, result: &JobResult, webhooks: Vec<WebhookState>) {
     rig.publish(result).await;
-    let topology = rig.nats().topology();
-    let mut puller =
-        Puller::open(rig.nats(), &topology.results_stream(), topology.results_consumer(), &Generation::default())
-            .await
-            .unwrap();
+    let LaneConsumer { name, stream, .. } = rig.lane(Laned::Results);
+    let mut puller = Puller::open(rig.nats(), &stream, &name, &Generation::default()).await.unwrap();
     puller.request(1, Duration::from_secs(20)).await.unwrap();
     let Pulled::Message(message) = puller.next().await else { panic!("no message") };
     rig.remember(result, webhooks).await;

@@ -18,6 +18,7 @@ use sluice_shared::nats::Nats;
 use sluice_shared::nats::publish::{MESSAGE_ID, PublishError};
 use sluice_shared::nats::read::Held;
 use sluice_shared::telemetry::Metrics;
+use sluice_shared::topology::{LaneConsumer, Laned};
 use sluice_shared::wire;
 use sluice_tests::broker::TestBroker;
 use sluice_tests::eventually;
@@ -65,6 +66,12 @@ impl Rig {
 
     pub(crate) fn nats(&self) -> &Nats {
         self.effects.nats()
+    }
+
+    /// The consumer of the lane that all results here are in.
+    pub(crate) fn lane(&self, what: Laned) -> LaneConsumer {
+        let topology = self.nats().topology();
+        topology.lane(what, topology.lane_of(&Tenant::default()))
     }
 
     /// A service with a connection of its own.
@@ -124,7 +131,7 @@ impl Rig {
     pub(crate) async fn wait_until_let_go(&self, result: &JobResult) {
         let topology = self.nats().topology();
         let subject = topology.result(&result.tenant, &result.job);
-        let timers = topology.delivery_any(&format!("{}.{}.{}.*", result.tenant, result.job, result.incarnation));
+        let timers = topology.delivery_any(&result.tenant, &format!("{}.{}.*", result.job, result.incarnation));
         until("the end of a result's messages", async || {
             let waits = self.newest(&topology.results_stream(), &subject).await.is_some()
                 || self.newest(&topology.deliveries_stream(), &timers).await.is_some();

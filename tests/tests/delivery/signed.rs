@@ -6,7 +6,7 @@ use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::signature::Signed;
 use sluice_shared::domain::webhook_secrets::{Scheme, WebhookSecret, WebhookSecrets};
 use sluice_shared::secrets::SecretsStore;
-use sluice_shared::topology::Topology;
+use sluice_shared::topology::{LaneConsumer, Laned, Topology};
 
 use crate::rig::{DEADLINE, Rig, options, to, until};
 
@@ -44,8 +44,8 @@ async fn a_service_that_does_not_know_the_secrets_yet_posts_nothing_until_it_doe
     let result = rig.result("k");
     rig.publish(&result).await;
     until("a result in hand", async || {
-        let name = (topology.results_consumer(), topology.results_stream());
-        let info = jetstream.get_stream(name.1).await.ok()?.consumer_info(name.0).await.ok()?;
+        let LaneConsumer { name, stream, .. } = rig.lane(Laned::Results);
+        let info = jetstream.get_stream(stream).await.ok()?.consumer_info(name).await.ok()?;
         (info.num_ack_pending == 1).then_some(())
     })
     .await;

@@ -87,7 +87,7 @@ async fn after_the_grace_a_post_is_cut_and_tried_again_by_another_and_what_was_t
 async fn a_post_that_takes_longer_than_a_message_may_be_in_hand_is_made_once() {
     let rig = Rig::start().await;
     let ack_wait = Duration::from_secs(3);
-    rig.nats().topology().create_fixed_consumers(rig.nats(), ack_wait).await.unwrap();
+    rig.nats().topology().create_lane_consumers(rig.nats(), ack_wait).await.unwrap();
     rig.receiver.answer([Script::answer(200).after(ack_wait * 3 / 2)]);
     let mut options = options();
     options.ack_wait = ack_wait;

@@ -19,6 +19,7 @@ use sluice_shared::nats::Nats;
 use sluice_shared::nats::read::Held;
 use sluice_shared::nats::records::Found;
 use sluice_shared::telemetry::Metrics;
+use sluice_shared::topology::{LaneConsumer, Laned};
 use sluice_shared::wire;
 use sluice_tests::broker::TestBroker;
 use tokio::task::JoinHandle;
@@ -126,8 +127,15 @@ impl Rig {
         until("no submissions left", async || (self.state("SLUICE_SUBMIT").await.messages == 0).then_some(())).await;
     }
 
+    /// The consumer of the lane of submissions without a tenant's name.
+    pub(crate) fn lane(&self) -> LaneConsumer {
+        let topology = self.nats.topology();
+        topology.lane(Laned::Submissions, topology.lane_of_submissions(None))
+    }
+
     async fn consumer(&self) -> PullConsumer {
-        let asked = async || self.nats.jetstream().get_consumer_from_stream("intake", "SLUICE_SUBMIT").await.ok();
+        let LaneConsumer { name, stream, .. } = self.lane();
+        let asked = async || self.nats.jetstream().get_consumer_from_stream(&name, &stream).await.ok();
         until("the consumer of submissions", asked).await
     }
 
@@ -159,7 +167,7 @@ impl Rig {
     }
 
     pub(crate) async fn result(&self, tenant: &str) -> Option<JobResult> {
-        let held = self.nats.newest("SLUICE_RESULTS", &format!("sluice.results.{tenant}.*")).await.unwrap();
+        let held = self.nats.newest("SLUICE_RESULTS", &format!("sluice.results.*.{tenant}.*")).await.unwrap();
         held.map(|held| wire::decode(&held.payload).unwrap())
     }
 

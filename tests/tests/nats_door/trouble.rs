@@ -32,7 +32,7 @@ async fn a_submission_that_the_broker_has_no_room_for_is_tried_again_until_there
 async fn a_consumer_that_is_gone_is_made_again() {
     let (rig, _gateway) = Rig::with_gateway().await;
     for key in ["one", "two"] {
-        rig.nats.jetstream().delete_consumer_from_stream("intake", "SLUICE_SUBMIT").await.unwrap();
+        rig.nats.jetstream().delete_consumer_from_stream(&rig.lane().name, "SLUICE_SUBMIT").await.unwrap();
         rig.publish("sluice.submit", &[("Idempotency-Key", key)], JOB).await;
         rig.until_record(&Tenant::default(), key).await;
     }

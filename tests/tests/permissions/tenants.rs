@@ -13,10 +13,11 @@ use sluice_tests::eventually;
 use crate::rig::{Guarded, Tenant, job};
 
 /// What one tenant could want to publish to.
-const FOREIGN: [&str; 38] = [
+const FOREIGN: [&str; 39] = [
     "sluice.submit.globex",
     "sluice.submit.acme.more",
     "sluice.submit",
+    "sluice.submitted.0.submit.globex",
     "sluice.api.submit.globex",
     "sluice.api.get.globex",
     "sluice.api.wait.globex",
@@ -28,9 +29,9 @@ const FOREIGN: [&str; 38] = [
     "sluice.jobs.0.queue.job.life.0",
     "sluice.later.0.queue.job.life.0",
     "sluice.due.0.queue.job.life.cancel",
-    "sluice.results.acme.job",
-    "sluice.deliveries.later.acme.job.life.0",
-    "sluice.deliveries.due.acme.job.life.0",
+    "sluice.results.0.acme.job",
+    "sluice.deliveries.later.0.acme.job.life.0",
+    "sluice.deliveries.due.0.acme.job.life.0",
     "sluice.dead.webhook.globex.job",
     "sluice.events.globex.job.life.job.settled",
     "sluice.settled.job",
@@ -41,9 +42,9 @@ const FOREIGN: [&str; 38] = [
     "$JS.API.STREAM.DELETE.SLUICE_JOBS_0",
     "$JS.API.STREAM.MSG.GET.KV_sluice_records_0",
     "$JS.API.DIRECT.GET.KV_sluice_bodies",
-    "$JS.API.CONSUMER.MSG.NEXT.SLUICE_SUBMIT.intake",
+    "$JS.API.CONSUMER.MSG.NEXT.SLUICE_SUBMIT.intake-0",
     "$JS.API.CONSUMER.CREATE.SLUICE_RESULTS",
-    "$JS.ACK.SLUICE_SUBMIT.intake.1.1.1.1.0",
+    "$JS.ACK.SLUICE_SUBMIT.intake-0.1.1.1.1.0",
     "$KV.sluice_records_0.job",
     "$KV.sluice_gates.gate",
     "$KV.sluice_queues._topology",

@@ -99,7 +99,7 @@ async fn over_nats_it_is_the_same_refusal_and_only_webhooks_that_may_be_called_a
     let reason = letter.header(REASON).unwrap();
     assert!(PATHS.iter().all(|path| reason.contains(&format!("`{path}` may not be called"))), "{reason}");
     says_nothing(reason);
-    let result = nats.newest("SLUICE_RESULTS", "sluice.results.acme.*").await.unwrap().unwrap();
+    let result = nats.newest("SLUICE_RESULTS", "sluice.results.*.acme.*").await.unwrap().unwrap();
     let result: sluice_shared::domain::result::JobResult = sluice_shared::wire::decode(&result.payload).unwrap();
     let told: Vec<&str> = result.webhooks.iter().map(|webhook| webhook.url.as_str()).collect();
     assert_eq!(told, ["nats:my.outcomes", "https://8.8.8.8/"]);

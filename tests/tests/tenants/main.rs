@@ -7,6 +7,7 @@
 mod apart;
 mod gates;
 mod hands;
+mod lanes;
 mod mixed;
 mod nats;
 mod quotas;

@@ -1,14 +1,17 @@
-//! What this process has on the wire, of all endpoints together: of what is in hand, no tenant may have so much that nothing is
-//! left for others, whatever its webhooks do. What is above is put off, as at an endpoint that is busy.
+//! What this process has on the wire, of all endpoints together: of what a lane may have in hand, no tenant may have so much that
+//! nothing is left for others, whatever its webhooks do. What is above is put off, as at an endpoint that is busy.
 
 use std::sync::Arc;
+
+use sluice_shared::domain::shares::alone;
 
 use super::DeliveryOptions;
 use super::hand::Kind;
 use super::hands::most_bytes;
 use super::seats::Seats;
 
-/// One for each consumer, as large as what may be in hand of it.
+/// One for each kind of work, as large as what one lane of it may have in hand: were it larger, a tenant alone could fill its lane,
+/// and what comes after would not even be put off.
 pub(super) struct Halls {
     results: Arc<Seats>,
     due: Arc<Seats>,
@@ -18,9 +21,10 @@ pub(super) struct Halls {
 
 impl Halls {
     pub(super) fn new(options: &DeliveryOptions, max_payload: usize) -> Self {
-        let most = options.shares();
+        let (results, due) = options.shares();
+        let most = (alone(results), alone(due));
         let [results, due] = [most.0, most.1].map(|most| Arc::new(Seats::new(most)));
-        Self { results, due, most, most_bytes: most_bytes(options.per_endpoint, max_payload) }
+        Self { results, due, most, most_bytes: alone(most_bytes(options.per_endpoint, max_payload)) }
     }
 
     pub(super) fn of(&self, kind: Kind) -> &Arc<Seats> {
@@ -30,7 +34,7 @@ impl Halls {
         }
     }
 
-    /// How many seats a message of this size takes: one, or its share of all that may be in hand by size.
+    /// How many seats a message of this size takes: one, or its share of all that a lane may have in hand by size.
     pub(super) fn weight(&self, kind: Kind, bytes: usize) -> usize {
         let most = match kind {
             Kind::Result => self.most.0,
@@ -66,6 +70,6 @@ mod tests {
         assert_eq!(weigh(64 << 10), [1, 1]);
         assert_eq!(weigh(1 << 20), [2, 1]);
         assert_eq!(weigh(8 << 20), [12, 4]);
-        assert_eq!(weigh(usize::MAX), [192, 64]);
+        assert_eq!(weigh(usize::MAX), [168, 56]);
     }
 }

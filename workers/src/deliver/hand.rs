@@ -5,10 +5,10 @@ use std::time::Duration;
 use sluice_shared::domain::delivery::{self, Came, Delivery, Try, WebhookState};
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::telemetry::Webhook;
-use sluice_shared::topology::Topology;
+use sluice_shared::topology::Laned;
 use sluice_shared::wire::{self, Unreadable};
 
-/// Which of the two consumers a message came from.
+/// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A result: about all webhooks of its job.
@@ -41,11 +41,11 @@ pub(super) struct Made {
 }
 
 impl Kind {
-    /// The stream that messages of this kind are in.
-    pub(super) fn stream(self, topology: &Topology) -> String {
+    /// Where messages of this kind come from.
+    pub(super) fn laned(self) -> Laned {
         match self {
-            Self::Result => topology.results_stream(),
-            Self::Due => topology.deliveries_stream(),
+            Self::Result => Laned::Results,
+            Self::Due => Laned::Deliveries,
         }
     }
 }
@@ -77,7 +77,7 @@ impl Hand {
         Self { weight, ..self }
     }
 
-    /// Which of the two consumers it came from.
+    /// What its message was.
     pub(super) fn kind(&self) -> Kind {
         match self.stands {
             delivery::InHand::Result => Kind::Result,

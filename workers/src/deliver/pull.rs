@@ -1,4 +1,4 @@
-//! One consumer: pulls as much as there is room for, keeps what is in hand alive, lets go of it.
+//! One work, results or what came due: pulls each of its lanes, keeps what is in hand alive, lets go of it.
 //!
 //! A reconnect, and silence, are a new start; a consumer that is gone is made again. Invariant: no message is held without
 //! a task that lets go of it.
@@ -7,30 +7,30 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+use sluice_shared::domain::lane::Lane;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::ack::InHand;
-use sluice_shared::nats::pull::{Generation, PullError, Pulled, Puller};
-use tokio::time::{Instant, sleep};
+use sluice_shared::nats::lane::{Came, LanePuller};
+use sluice_shared::nats::pull::{Generation, PullError};
+use sluice_shared::room::Room;
+use tokio::time::sleep;
 
 use super::hand::Kind;
 use super::handle::{Handler, LetGo};
-use super::hands::Hands;
+use super::hands::{self, Hands};
 use super::{DeliveryOptions, Stop};
 
-/// How long a request for messages stands. One that a broker forgot at an election is made again after this time; there are
-/// two consumers for each process, so a short one costs next to nothing.
-const REQUEST: Duration = Duration::from_secs(5);
 /// The pause after what cannot be helped at once.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// One of the two consumers, and who handles its messages.
+/// One of the two kinds of work, and who handles its messages.
 pub(super) struct Source {
     kind: Kind,
     nats: Nats,
     handler: Arc<Handler>,
     stop: Stop,
-    most: usize,
-    per_endpoint: usize,
+    room: Room,
     ack_wait: Duration,
 }
 
@@ -49,72 +49,49 @@ impl Source {
             nats: nats.clone(),
             handler: Arc::clone(handler),
             stop: stop.clone(),
-            most,
-            per_endpoint: options.per_endpoint,
+            room: hands::room(most, options.per_endpoint, nats.max_payload()),
             ack_wait: options.ack_wait,
         };
         let (results, due) = options.shares();
         (source(Kind::Result, results), source(Kind::Due, due))
     }
 
-    /// Handles messages until told to stop, then hands back what still comes and ends what is in hand.
+    /// Handles messages of all lanes until told to stop, then hands back what still comes and ends what is in hand.
     ///
     /// # Errors
     /// Where the connection is closed for good.
     pub(super) async fn run(self) -> Result<(), PullError> {
-        let mut hands = Hands::new(self.most, self.per_endpoint, self.nats.max_payload());
-        let generation = Generation::default();
+        let lanes = self.nats.topology().lanes();
+        try_join_all(lanes.map(|lane| self.run_lane(lane))).await.map(|_| ())
+    }
+
+    async fn run_lane(&self, lane: Lane) -> Result<(), PullError> {
+        let (mut hands, generation) = (Hands::default(), Generation::default());
         while !self.stop.stopping.is_cancelled() {
-            let mut puller = Puller::open(&self.nats, &self.stream(), self.consumer(), &generation).await?;
+            let mut puller = LanePuller::open(&self.nats, self.kind.laned(), lane, &self.room, &generation).await?;
             match self.pull(&mut puller, &mut hands).await? {
                 Ended::Stopped => {
                     puller.close().await;
                     break;
                 }
                 Ended::Lost => sleep(soon()).await,
-                Ended::Gone => self.make_again().await,
+                Ended::Gone => self.make_again(lane).await,
             }
         }
         hands.all_ended().await;
         Ok(())
     }
 
-    fn stream(&self) -> String {
-        self.kind.stream(self.nats.topology())
-    }
-
-    fn consumer(&self) -> &'static str {
-        match self.kind {
-            Kind::Result => self.nats.topology().results_consumer(),
-            Kind::Due => self.nats.topology().deliveries_consumer(),
-        }
-    }
-
-    async fn pull(&self, puller: &mut Puller, hands: &mut Hands) -> Result<Ended, PullError> {
-        let (mut asked, mut brought) = (Instant::now(), false);
+    async fn pull(&self, puller: &mut LanePuller, hands: &mut Hands) -> Result<Ended, PullError> {
         loop {
-            if puller.outstanding() == 0
-                && let Some((messages, bytes)) = hands.room()
-            {
-                puller.request_within(messages, bytes, REQUEST).await?;
-                (asked, brought) = (Instant::now(), false);
-            }
             tokio::select! {
                 biased;
                 () = self.stop.stopping.cancelled() => return Ok(Ended::Stopped),
-                pulled = puller.next(), if puller.outstanding() > 0 => match pulled {
-                    Pulled::Message(message) => {
-                        brought = true;
-                        hands.take(message.payload().len(), self.hold(message));
-                    }
-                    Pulled::Crowded => sleep(PAUSE).await,
-                    // Nothing, and not for want of messages.
-                    Pulled::Over if !brought && asked.elapsed() < REQUEST / 2 => sleep(PAUSE).await,
-                    Pulled::Over => {}
-                    Pulled::Gone => return Ok(Ended::Gone),
-                    Pulled::Lost => return Ok(Ended::Lost),
+                came = puller.next() => match came? {
+                    Came::Message(message, taken) => hands.take(taken, self.hold(message)),
+                    Came::Gone => return Ok(Ended::Gone),
+                    Came::Lost => return Ok(Ended::Lost),
                 },
-                () = hands.one_ended() => {}
             }
         }
     }
@@ -143,17 +120,15 @@ impl Source {
 
     /// Makes the consumer that the broker lost, after a pause: one that is made within milliseconds of the removal of
     /// the old one loses its directory to that. Another process may be first: it is the same.
-    async fn make_again(&self) {
-        let topology = self.nats.topology();
+    async fn make_again(&self, lane: Lane) {
+        let (topology, what) = (self.nats.topology(), self.kind.laned());
         while !self.stop.stopping.is_cancelled() {
             tokio::select! {
                 () = self.stop.stopping.cancelled() => return,
                 () = sleep(PAUSE + soon()) => {}
             }
-            match topology.create_fixed_consumers(&self.nats, self.ack_wait).await {
-                Ok(()) => {
-                    return tracing::warn!(stream = self.stream(), "the broker had lost a consumer; it is there again");
-                }
+            match topology.create_lane_consumer(&self.nats, what, lane, self.ack_wait).await {
+                Ok(()) => return tracing::warn!(?what, %lane, "the broker had lost a consumer; it is there again"),
                 Err(error) => tracing::warn!(%error, "a consumer that the broker lost could not be made again yet"),
             }
         }

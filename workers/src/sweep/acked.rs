@@ -7,6 +7,7 @@
 use sluice_shared::domain::id::QueueName;
 use sluice_shared::queues::QueueEntry;
 use sluice_shared::telemetry::Healed;
+use sluice_shared::topology::LaneConsumer;
 
 use super::round::{Round, Stopped};
 
@@ -21,16 +22,16 @@ impl Round<'_> {
         self.acked(&stream, name.as_str(), &filter).await
     }
 
-    /// What is left of everything that has one consumer for all.
+    /// What is left of everything that has a consumer for each shard or lane.
     pub(super) async fn acked_by_the_fixed(&mut self) -> Result<(), Stopped> {
         let topology = self.effects.nats().topology();
         for shard in 0..topology.settings().shards {
             self.acked(&topology.jobs_stream(shard), topology.due_consumer(), &topology.due_filter(shard)).await?;
         }
-        self.acked(&topology.results_stream(), topology.results_consumer(), &topology.results_filter()).await?;
-        self.acked(&topology.deliveries_stream(), topology.deliveries_consumer(), &topology.deliveries_due_filter())
-            .await?;
-        self.acked(&topology.submit_stream(), topology.submit_consumer(), ">").await
+        for LaneConsumer { stream, name, filter, .. } in topology.lane_consumers() {
+            self.acked(&stream, &name, &filter).await?;
+        }
+        Ok(())
     }
 
     /// Removes what a consumer has seen acked. Nothing is asked about it where the stream has no such message.

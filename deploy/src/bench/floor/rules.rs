@@ -14,7 +14,7 @@ use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::bucket::{Bucket, Written};
 use sluice_shared::nats::publish::MESSAGE_ID;
-use sluice_shared::topology::JobSubject;
+use sluice_shared::topology::{JobSubject, Laned};
 
 use super::way::{OUTCOME, Way};
 
@@ -52,8 +52,9 @@ impl Way {
 
     /// What delivery does.
     pub(super) async fn pull_results(self: Arc<Self>) -> anyhow::Result<()> {
-        let (stream, consumer) = (self.nats.topology().results_stream(), self.nats.topology().results_consumer());
-        self.pull(&stream, consumer, Self::deliver_by_rules).await
+        let topology = self.nats.topology();
+        let lane = topology.lane(Laned::Results, topology.lane_of(&Tenant::default()));
+        self.pull(&lane.stream, &lane.name, Self::deliver_by_rules).await
     }
 
     /// Post, remember, ack.

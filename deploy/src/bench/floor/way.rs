@@ -55,6 +55,7 @@ impl Way {
             prefix: "sluice".to_owned(),
             shards: 16,
             record_buckets: 4,
+            lanes: 8,
             replicas: 1,
             consumers_in_memory: args.consumers == Consumers::Memory,
         };
