@@ -211,7 +211,8 @@ impl Node {
         for _ in 0..8 {
             let life = life(result);
             if let Ok(found) = self.ask(move |world| world.remembered(&life)).await {
-                let known = found.map(|(state, revision)| Known { state: (*state).clone(), revision, remembered: true });
+                let known =
+                    found.map(|(state, revision)| Known { state: (*state).clone(), revision, remembered: true });
                 let known = known.unwrap_or_else(|| nothing(result));
                 self.recalled(&known.state);
                 return Ok(known);
