@@ -51,9 +51,8 @@ pub(super) struct Inner {
     failures: AtomicU32,
     /// Calls that have a lease: in flight, or waiting for the time of their slot.
     held: AtomicU32,
-    /// Told when a call is over, where that is minded.
+    /// Told when a call is over.
     pub(super) ended: Arc<Notify>,
-    minds_ends: AtomicBool,
     waiters: mpsc::UnboundedSender<Waiter>,
 }
 
@@ -101,7 +100,6 @@ impl Gates {
             failures: AtomicU32::new(0),
             held: AtomicU32::new(0),
             ended: Arc::default(),
-            minds_ends: AtomicBool::new(true),
             waiters,
         });
         gates.insert(name.to_string(), Arc::downgrade(&inner));
@@ -281,25 +279,17 @@ impl Inner {
     }
 
     pub(super) fn held(&self) -> u32 {
-        self.held.load(Ordering::SeqCst)
-    }
-
-    /// Whether it is to be told when a call is over. Whoever sets it before `held` is read misses no end: either that is told, or
-    /// it is seen in `held`.
-    pub(super) fn minds_ends(&self, minds: bool) {
-        self.minds_ends.store(minds, Ordering::SeqCst);
+        self.held.load(Ordering::Acquire)
     }
 
     /// A permit for a slot that was written.
     pub(super) fn permit(self: &Arc<Self>, slot: Nanos) -> Permit {
-        self.held.fetch_add(1, Ordering::SeqCst);
+        self.held.fetch_add(1, Ordering::AcqRel);
         Permit { at: clock::instant(slot), gate: Arc::clone(self) }
     }
 
     pub(super) fn over(&self) {
-        self.held.fetch_sub(1, Ordering::SeqCst);
-        if self.minds_ends.load(Ordering::SeqCst) {
-            self.ended.notify_one();
-        }
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        self.ended.notify_one();
     }
 }
