@@ -58,8 +58,6 @@ impl Actor {
 
     /// Does what can be done now; says when to look again though nothing has changed.
     async fn step(&mut self, gate: &Arc<Inner>) -> Option<Instant> {
-        // From before it is looked at what is in flight: what ends after that is told.
-        gate.minds_ends(true);
         self.waiters.retain(|waiter| !waiter.tell.is_closed());
         if !self.waiters.is_empty() && gate.shared.ensure_read().await.is_err() {
             return Some(Instant::now() + jitter(TROUBLE));
@@ -141,8 +139,7 @@ impl Actor {
         }
     }
 
-    /// Renews the leases while calls are in flight; gives back promptly where the gate is short of them. Where nobody waits and
-    /// it is not, the end of a call is no reason to look.
+    /// Renews the leases while calls are in flight; gives back promptly where the gate is short of them.
     async fn keep_leases(&mut self, gate: &Arc<Inner>, limits: Limits) -> Option<Instant> {
         let (held, waiting, known, now) =
             (self.held(gate), count(self.waiters.len()), gate.shared.known(), clock::nanos());
@@ -155,7 +152,6 @@ impl Actor {
             }
             self.turn.restated(held, clock::nanos());
         }
-        gate.minds_ends(self.turn.minds_ends(sight));
         self.turn.next_upkeep(held).map(clock::instant)
     }
 }

@@ -52,8 +52,6 @@ pub(super) struct Inner {
     failures: AtomicU32,
     /// Calls that have a lease: in flight, or waiting for the time of their slot.
     held: AtomicU32,
-    /// Whether the task is told when a call is over.
-    minds_ends: AtomicBool,
 }
 
 /// A gate as it is known at a moment.
@@ -98,7 +96,6 @@ impl Gates {
             circuit_failures: self.context.settings.circuit_failures(destination),
             failures: AtomicU32::new(0),
             held: AtomicU32::new(0),
-            minds_ends: AtomicBool::new(true),
         });
         gates.insert(name.to_string(), Arc::downgrade(&inner));
         tokio::spawn(actor::run(Arc::downgrade(&inner)));
@@ -274,26 +271,18 @@ impl Inner {
     }
 
     pub(super) fn held(&self) -> u32 {
-        self.held.load(Ordering::SeqCst)
-    }
-
-    /// Whether it is to be told when a call is over. Whoever sets it before `held` is read misses no end: either that is told, or
-    /// it is seen in `held`.
-    pub(super) fn minds_ends(&self, minds: bool) {
-        self.minds_ends.store(minds, Ordering::SeqCst);
+        self.held.load(Ordering::Acquire)
     }
 
     /// A permit for a slot that was written.
     pub(super) fn permit(self: &Arc<Self>, slot: Nanos) -> Permit {
-        self.held.fetch_add(1, Ordering::SeqCst);
+        self.held.fetch_add(1, Ordering::AcqRel);
         Permit { at: clock::instant(slot), gate: Arc::clone(self) }
     }
 
     pub(super) fn over(&self) {
-        self.held.fetch_sub(1, Ordering::SeqCst);
-        if self.minds_ends.load(Ordering::SeqCst) {
-            self.shared.inbox.tell();
-        }
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        self.shared.inbox.tell();
     }
 }
 

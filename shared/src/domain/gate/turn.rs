@@ -263,12 +263,6 @@ impl Turn {
         due || gives_back
     }
 
-    /// Whether the end of a call is worth a look: where the gate is short of places, they are given back promptly.
-    #[must_use]
-    pub fn minds_ends(&self, sight: Sight<'_>) -> bool {
-        sight.waiting > 0 || (self.is_stated() && in_flight(sight.state, sight.now) >= sight.limits.concurrency)
-    }
-
     /// The entry says since now that so many are in flight.
     pub fn restated(&mut self, held: u32, now: Nanos) {
         (self.stated, self.stated_at) = (held, Some(now));
