@@ -95,8 +95,14 @@ impl<K: Key> Places<K> {
         (first && inner.shares.may_take(tenant, weight)).then(|| self.place(&mut inner, tenant, weight))
     }
 
-    /// The room of `weight` places for a tenant, at once and whatever is free: for what is there already. What is taken beyond
-    /// all that there is, is missing to everybody until it is given back.
+    /// How much of them a tenant holds.
+    #[must_use]
+    pub fn held_by(&self, tenant: &K) -> usize {
+        self.inner().shares.held_by(tenant)
+    }
+
+    /// The room of `weight` places for a tenant, at once and whatever is free: for what cannot wait. What is taken beyond all
+    /// that there is, is missing to everybody until it is given back.
     pub fn take_anyway(&self, tenant: &K, weight: usize) -> Place<K> {
         self.place(&mut self.inner(), tenant, weight)
     }
@@ -301,6 +307,7 @@ mod tests {
         assert_eq!(places.inner().shares.held_by(&a), 0);
         let beyond = places.take_anyway(&a, 20);
         assert!(places.try_take(&b).is_none() && places.try_take(&a).is_none());
+        assert_eq!((places.held_by(&a), places.held_by(&b)), (20, 0));
         drop(beyond);
         assert!(places.try_take(&b).is_some());
     }

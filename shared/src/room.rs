@@ -61,11 +61,11 @@ impl Room {
         self.alone
     }
 
-    /// What a lane may ask for that wants so many messages, once it is its turn and there is room for one: however large that
-    /// is. Whoever leaves before loses nothing but the turn.
+    /// What a lane may ask for that wants so many messages, once it is its turn and there is room for one, however large that
+    /// is; at once where it has nothing in hand. Whoever leaves before loses nothing but the turn.
     pub async fn ask(&self, lane: Lane, wanted: usize) -> Ask {
-        let mut places = vec![self.messages.take(&lane).await];
-        let size = self.kibibytes.take_weighing(&lane, self.largest).await;
+        let mut places = vec![one(&self.messages, lane, 1).await];
+        let size = one(&self.kibibytes, lane, self.largest).await;
         self.more(lane, wanted, &mut places);
         if wanted > 1 && places.len() <= wanted / FEW {
             tokio::time::sleep(TOGETHER).await;
@@ -103,6 +103,14 @@ impl Ask {
         });
         Taken { _message: message, _kibibytes: kibibytes }
     }
+}
+
+/// Room for one message. What others have in hand may not end for long, so a lane that has nothing waits for none of it.
+async fn one(places: &Places<Lane>, lane: Lane, weight: usize) -> Place<Lane> {
+    if places.held_by(&lane) == 0 {
+        return places.take_anyway(&lane, weight);
+    }
+    places.take_weighing(&lane, weight).await
 }
 
 fn in_kibibytes(bytes: usize) -> usize {
@@ -168,7 +176,11 @@ mod tests {
         assert_eq!(of_a.len(), 7, "as if it were alone");
         let [of_b, of_c] = idle.each_mut().map(|ask| ask.take(LARGEST));
         assert!(room.ask(b, 1).now_or_never().is_none(), "there is too much in hand");
-        drop((of_a, of_b, of_c));
+        // Whatever the others do with theirs, one that is done with its own goes on, one by one.
+        drop(of_b);
+        let asked = room.ask(b, 1).now_or_never().expect("room for a lane that has nothing in hand");
+        assert_eq!(asked.messages(), 1);
+        drop((asked, of_a, of_c));
         let asked = room.ask(b, 100).await;
         assert_eq!((asked.messages(), asked.bytes() >= LARGEST), (7, true));
     }

@@ -56,7 +56,14 @@ fn latency_tells_the_way_to_the_destination_and_to_the_webhook() {
 
 #[test]
 fn tenants_tells_what_one_feels_of_another_that_floods() {
-    let document = bench(&["tenants", "--jobs", "20", "--rate", "20", "--flood", "100", "--queues", "5"]);
+    for door in ["nats", "durable"] {
+        tenants_by(door);
+    }
+}
+
+fn tenants_by(door: &str) {
+    let size = ["tenants", "--jobs", "20", "--rate", "20", "--flood", "100", "--queues", "5"];
+    let document = bench(&[&size[..], &["--via", door]].concat());
     assert_eq!((document["jobs"].as_u64(), document["doubled"].as_u64()), (Some(20), Some(0)));
     assert!(is_positive(&document["flood_per_s"]), "{document:#}");
     for way in ["submit_to_destination", "submit_to_webhook"] {

@@ -295,6 +295,7 @@ Exit codes: 0 measured, 1 jobs were lost or doubled, or it failed, 2 wrong usage
 
 pub(super) const TENANTS_HELP: &str = "Example:
   sluice bench tenants
+  sluice bench tenants --via durable --flood 100000
   sluice bench tenants --gate 200 --jobs 100 --rate 5 --json | jq .submit_to_webhook.ratio
 
 One tenant submits jobs at a low, steady rate: first alone, then while another keeps thousands of its own open. Two workers,
