@@ -74,8 +74,7 @@ impl Service {
                 endpoints.push(Serving { operation, endpoint, places: places.clone(), turns: turns.clone() });
             }
         }
-        // Once the broker knows the subscriptions, requests find them.
-        desk.nats().client().flush().await.map_err(|error| ServiceError::NotStarted(error.into()))?;
+        desk.nats().has_taken_in().await.map_err(ServiceError::NotStarted)?;
         Ok(Self { desk: Arc::new(desk), micro, endpoints })
     }
 

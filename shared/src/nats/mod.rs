@@ -28,7 +28,10 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
+use bytes::Bytes;
+use futures_util::StreamExt;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 pub use connect::{ConnectError, ConnectOptions};
 
@@ -36,6 +39,9 @@ use crate::topology::{Party, Topology};
 
 /// How long one request to the broker may take before its effect counts as unknown.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often an echo is waited for.
+const ECHOES: u32 = 5;
 
 /// A connection to the broker and the names of what is there. Cheap to clone, and no larger than a pointer: each
 /// queue, gate and message of a worker has its own.
@@ -85,6 +91,26 @@ impl Nats {
     #[must_use]
     pub fn connections(&self) -> watch::Receiver<u64> {
         self.0.connections.clone()
+    }
+
+    /// Resolves when the broker has taken in all that this connection has sent: what was subscribed to is found by others. It
+    /// reads what comes over a connection in order, and a flush tells only that it was sent. A broker that is away does so
+    /// when it is back, and is not waited for.
+    ///
+    /// # Errors
+    /// Where the connection is closed for good.
+    pub async fn has_taken_in(&self) -> Result<(), async_nats::Error> {
+        let client = self.client();
+        for _ in 0..ECHOES {
+            let inbox = client.new_inbox();
+            let mut echo = client.subscribe(inbox.clone()).await?;
+            client.publish(inbox, Bytes::new()).await?;
+            // Without an echo the connection was lost in between.
+            if let Ok(Some(_)) = timeout(REQUEST_TIMEOUT, echo.next()).await {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The largest payload the broker takes, in bytes.
