@@ -25,8 +25,13 @@ def is_count(value):
     return whole and not isinstance(value, bool) and value >= 0
 
 
+# How many fallbacks a job may have beside each other, and how many are made up at most.
+MOST_FALLBACKS, MADE_UP = 32, 2
+
+
 def timely(job):
-    """A job as it is, but for what is right by itself and wrong with regard to the time or to its webhooks."""
+    """A job as it is, but for what is right by itself and wrong with regard to the time or to its webhooks. What was made up as
+    too many fallbacks is too many."""
     if not isinstance(job, dict):
         return job
     job = dict(job)
@@ -36,6 +41,9 @@ def timely(job):
     if is_count(job.get("webhook_quorum")) and job["webhook_quorum"] <= 16 and isinstance(webhooks, (list, type(None))):
         votes = [one for one in webhooks or [] if isinstance(one, dict) and has_vote(one)]
         job["webhook_quorum"] = min(job["webhook_quorum"], len(votes) if webhooks else 1)
+    fallbacks = job.get("fallbacks")
+    if isinstance(fallbacks, list) and MADE_UP < len(fallbacks) <= MOST_FALLBACKS:
+        job["fallbacks"] = (fallbacks * MOST_FALLBACKS)[: MOST_FALLBACKS + 1]
     for name in ("on_success", "on_failure"):
         if name in job:
             job[name] = timely(job[name])
@@ -75,7 +83,7 @@ def before_load_schema(context, raw_schema):
     for name, schema in raw_schema["components"]["schemas"].items():
         for field in deeper.get(name.removeprefix("EzThrottle"), []):
             del schema["properties"][field]
-        schema.get("properties", {}).get("fallbacks", {})["maxItems"] = 2
+        schema.get("properties", {}).get("fallbacks", {})["maxItems"] = MADE_UP
 
 
 @schemathesis.hook
