@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::document::{Report, measured, ms, rounded, text};
+use super::document::{Report, measured, ms, named, rounded, text};
 use super::load::{Jobs, Pace, submit};
 use super::monotonic::micros;
 use super::stage::{Plan, Stage};
@@ -107,7 +107,7 @@ impl Report for Backlog {
             line("memory of the nats-server, bytes/job", &document["bytes_per_job"]["nats"]),
             line("a new worker's first call, ms", &document["first_send_ms"]),
             line("drained, jobs/s", &document["drained_per_s"]),
-            line("nats/gateway/worker/delivery, MB", &document["rss_mb"]["draining"]),
+            format!("{:<36}{}", "memory while it drains, MB", named(&document["rss_mb"]["draining"])),
         ]
         .join("\n")
     }

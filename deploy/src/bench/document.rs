@@ -81,6 +81,12 @@ pub(super) fn table(entries: &[Value], fields: &[(&str, &str)]) -> String {
     std::iter::once(heads).chain(rows).map(|cells| row(&cells)).collect::<Vec<_>>().join("\n")
 }
 
+/// The numbers of an object with their names.
+pub(super) fn named(object: &Value) -> String {
+    let each = object.as_object().into_iter().flatten();
+    each.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

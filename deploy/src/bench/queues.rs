@@ -48,7 +48,8 @@ async fn measure(args: &QueuesArgs, show: &Show) -> Result<Points, Failure> {
 
 async fn at(queues: u32, args: &QueuesArgs, show: &Show) -> Result<(Point, Option<String>), Failure> {
     show.progress("starting a nats-server and the roles");
-    let mut stage = Stage::start(&Plan::one_each(args.consumers)).await?;
+    let mut stage =
+        Stage::start(&Plan { shards: Some(shards(&args.queues)), ..Plan::one_each(args.consumers) }).await?;
     let (door, jobs) = (stage.door(Via::Nats).await?, Jobs::new(&stage.audience, queues));
     let (warm, number) = (queues.max(200), args.rate * args.seconds);
     let tell = |what: &str, hooks: u32| show.progress(&format!("{queues} queues, {what}: {hooks} jobs"));
@@ -80,6 +81,12 @@ impl Point {
             "lost": self.lost, "doubled": self.doubled,
         })
     }
+}
+
+/// One shard for every 200 of the most queues, as is advised, and as many as there are by default at least.
+fn shards(queues: &[u32]) -> u16 {
+    let most = queues.iter().max().copied().unwrap_or_default();
+    u16::try_from(most / 200).unwrap_or(u16::MAX).max(16)
 }
 
 impl Report for Points {

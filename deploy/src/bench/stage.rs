@@ -37,12 +37,14 @@ pub(super) struct Plan {
     pub(super) sink_limit: Option<u32>,
     /// The rate of the gate of the sink, where it is to have one: calls a second.
     pub(super) gate: Option<u32>,
+    /// How many streams the queues are spread over, where it is not as many as are by default.
+    pub(super) shards: Option<u16>,
 }
 
 impl Plan {
     /// One of each role, nothing held up.
     pub(super) fn one_each(consumers: Consumers) -> Self {
-        Self { workers: 1, consumers, sink_limit: None, gate: None }
+        Self { workers: 1, consumers, sink_limit: None, gate: None, shards: None }
     }
 }
 
@@ -175,7 +177,8 @@ fn configuration(plan: &Plan, sink: &str) -> String {
         let section = format!("gate.destinations.\"{sink}\"");
         format!("{section}.rate = {rate}.0\n{section}.burst = 1\n{section}.concurrency = 10000\n")
     });
-    format!("{CONFIGURATION}{storage}{}", gate.unwrap_or_default())
+    let shards = plan.shards.map(|shards| format!("topology.shards = {shards}\n"));
+    format!("{CONFIGURATION}{storage}{}{}", gate.unwrap_or_default(), shards.unwrap_or_default())
 }
 
 /// A failure of the benchmark.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::document::{Report, measured, rounded, table};
+use super::document::{Report, measured, named, rounded, table};
 use super::floor::{Floor, Measured};
 use super::load::{Jobs, Pace, finish};
 use super::monotonic::micros;
@@ -192,12 +192,6 @@ impl Report for Runs {
     fn nats_server(&self) -> Option<&str> {
         self.nats_server.as_deref()
     }
-}
-
-/// The numbers of an object with their names.
-fn named(object: &Value) -> String {
-    let each = object.as_object().into_iter().flatten();
-    each.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One task a gate: gathers who waits, reserves for all of them in one swap, keeps the leases alive while calls are in
 //! flight. It sleeps while nothing waits and nothing is in flight.
+//!
+//! A slot is nobody's until shortly before its time: whoever comes after it was reserved, and goes first, has it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -12,10 +14,13 @@ use tokio::time::{Instant, sleep_until};
 use super::handle::Inner;
 use super::inbox::Waiter;
 use super::known::{Known, Swapped, jitter};
-use super::slot::Closed;
+use super::slot::{Closed, latest_use};
 
 /// The pause after the broker refused or could not be reached.
 const TROUBLE: Duration = Duration::from_millis(200);
+
+/// How long before its time a slot is given to whoever's turn it is: enough for both to be woken in between.
+const LEAD: Duration = Duration::from_millis(5);
 
 /// Serves a gate until nobody holds it any more.
 pub(super) async fn run(gate: Weak<Inner>) {
@@ -46,8 +51,8 @@ pub(super) async fn run(gate: Weak<Inner>) {
 #[derive(Default)]
 struct Actor {
     waiters: FairQueue<Waiter>,
-    /// Slots that were reserved ahead, each with a lease.
-    spare: VecDeque<Nanos>,
+    /// Slots that are nobody's yet, in order, each with a lease.
+    slots: VecDeque<Nanos>,
     turn: Turn,
 }
 
@@ -66,26 +71,39 @@ impl Actor {
         let known = gate.shared.known();
         let limits = effective(gate.configured, &known.state, now);
         if let Some(closed) = Closed::of(&known.state, now) {
-            self.spare.clear();
+            self.slots.clear();
             self.turn.gives_up();
             for waiter in self.waiters.clear() {
                 let _ = waiter.tell.send(Err(closed));
             }
         }
-        self.serve_from_hand(gate, limits, now);
-        let again = match self.waiters.is_empty() {
-            true => None,
-            false => Some(self.reserve(gate, &known, limits).await),
+        self.serve(gate, limits, now);
+        let again = match self.without_slot() {
+            0 => None,
+            _ => Some(self.reserve(gate, &known, limits).await),
         };
+        self.serve(gate, limits, clock::nanos());
         let upkeep = self.keep_leases(gate, limits).await;
-        again.into_iter().chain(upkeep).min()
+        again.into_iter().chain(self.next_slot()).chain(upkeep).min()
     }
 
-    fn serve_from_hand(&mut self, gate: &Arc<Inner>, limits: Limits, now: Nanos) {
-        self.spare.retain(|slot| *slot >= now);
+    /// How many of those who wait need a slot that is not reserved yet.
+    fn without_slot(&self) -> u32 {
+        count(self.waiters.len().saturating_sub(self.slots.len()))
+    }
+
+    /// When the next slot is to be given to somebody who waits.
+    fn next_slot(&self) -> Option<Instant> {
+        self.slots.front().filter(|_| !self.waiters.is_empty()).map(|slot| clock::instant(slot.before(LEAD)))
+    }
+
+    /// Gives those who wait what may be used now.
+    fn serve(&mut self, gate: &Arc<Inner>, limits: Limits, now: Nanos) {
+        self.slots.retain(|slot| now.since(*slot) <= latest_use(limits));
         while !self.waiters.is_empty() {
-            let kept = || self.turn.uses_kept(limits, now).then_some(now);
-            let Some(slot) = self.spare.pop_front().or_else(kept) else { return };
+            let due = self.slots.front().is_some_and(|slot| *slot <= now.after(LEAD));
+            let slot = if due { self.slots.pop_front() } else { self.turn.uses_kept(limits, now).then_some(now) };
+            let Some(slot) = slot else { return };
             self.hand_out(gate, slot);
         }
     }
@@ -96,7 +114,7 @@ impl Actor {
             match self.waiters.pop() {
                 Some(waiter) if waiter.tell.is_closed() => {}
                 Some(waiter) => break waiter,
-                None => return self.spare.push_back(slot),
+                None => return self.slots.push_front(slot),
             }
         };
         // One that is refused at this very moment gives its place back by being dropped.
@@ -104,12 +122,12 @@ impl Actor {
     }
 
     fn held(&self, gate: &Inner) -> u32 {
-        gate.held().saturating_add(count(self.spare.len()))
+        gate.held().saturating_add(count(self.slots.len()))
     }
 
     /// One swap for all who wait; says when to look again.
     async fn reserve(&mut self, gate: &Arc<Inner>, known: &Known, limits: Limits) -> Instant {
-        let (held, waiting) = (self.held(gate), count(self.waiters.len()));
+        let (held, waiting) = (self.held(gate), self.without_slot());
         let (context, now) = (&gate.context, clock::nanos());
         let (worker, horizon) = (context.worker.as_str(), context.settings.horizon());
         let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
@@ -126,9 +144,7 @@ impl Actor {
         self.turn.took(asked.elapsed());
         match swapped {
             Ok(Swapped::Done) => {
-                for slot in self.turn.won(&offer, clock::nanos()) {
-                    self.hand_out(gate, slot);
-                }
+                self.slots.extend(self.turn.won(&offer, clock::nanos()));
                 Instant::now()
             }
             Ok(Swapped::Lost | Swapped::Unknown) => clock::instant(self.turn.lost(clock::nanos(), rand::random())),
@@ -141,8 +157,7 @@ impl Actor {
 
     /// Renews the leases while calls are in flight; gives back promptly where the gate is short of them.
     async fn keep_leases(&mut self, gate: &Arc<Inner>, limits: Limits) -> Option<Instant> {
-        let (held, waiting, known, now) =
-            (self.held(gate), count(self.waiters.len()), gate.shared.known(), clock::nanos());
+        let (held, waiting, known, now) = (self.held(gate), self.without_slot(), gate.shared.known(), clock::nanos());
         let (worker, horizon) = (gate.context.worker.as_str(), gate.context.settings.horizon());
         let sight = Sight { worker, state: &known.state, limits, horizon, held, waiting, now };
         if self.turn.must_restate(sight) {

@@ -11,11 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::handle::Gate;
-use super::slot::{Closed, Slot};
+use super::slot::{Closed, Slot, latest_use};
 use crate::pause::Pause;
-
-/// How late a slot may be used at least and at most; in between, by one interval.
-const LATE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(250));
 
 /// How soon it is looked again whether the limits have been raised, where too much is in hand.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -131,8 +128,7 @@ impl GateSet {
     }
 
     fn latest_use(&self) -> Duration {
-        let intervals = self.gates.iter().map(|gate| gate.snapshot().limits.interval.duration());
-        intervals.min().unwrap_or_default().clamp(LATE.0, LATE.1)
+        self.gates.iter().map(|gate| latest_use(gate.snapshot().limits)).min().unwrap_or_default()
     }
 }
 

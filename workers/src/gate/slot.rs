@@ -1,9 +1,10 @@
 //! The permit for one call: when it may be sent, and its place among the calls in flight.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_shared::clock::Millis;
-use sluice_shared::domain::gate::{Circuit, GateState, Nanos};
+use sluice_shared::domain::gate::{Circuit, GateState, Limits, Nanos};
 use tokio::time::Instant;
 
 use super::handle::Inner;
@@ -23,6 +24,15 @@ impl Closed {
     pub(super) fn of(state: &GateState, now: Nanos) -> Option<Self> {
         state.closed(now).map(|until| Self { until: until.to_millis(), circuit: state.tripped(now) })
     }
+}
+
+/// How late a slot may be used at least and at most; in between, by one interval.
+const LATE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(250));
+
+/// How late a slot may be used under these limits. One that is later was missed, for the process stalled: used then, it would
+/// be one of a burst.
+pub(super) fn latest_use(limits: Limits) -> Duration {
+    limits.interval.duration().clamp(LATE.0, LATE.1)
 }
 
 /// Send now. Dropped when the call is over: the next may take its place.

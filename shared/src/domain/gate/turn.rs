@@ -110,6 +110,8 @@ pub struct Offer {
     /// The state to be written.
     pub state: GateState,
     slots: Vec<Nanos>,
+    /// Whether the first may be used as soon as this is written: the time of its call has come already.
+    at_once: bool,
     held: u32,
     kept: Kept,
 }
@@ -150,13 +152,9 @@ impl Turn {
         let want = sight.waiting.saturating_add(ahead(sight.waiting, limits));
         let reach = horizon.mul_f64(REACH);
         let TakenAhead { taken, kept: count } = take_ahead(state.clone(), worker, held, want, limits, answered, reach);
-        let (next, mut slots) = (taken.state, taken.slots);
-        // A call that conforms already need not wait: those after it keep their distance from its slot.
-        if next_slot(state, beside, now) <= now {
-            slots.first_mut().iter_mut().for_each(|first| **first = now);
-        }
+        let at_once = next_slot(state, beside, now) <= now;
         let kept = Kept { count, until: answered.after(KEPT), limits: Some(limits) };
-        Move::Swap(Box::new(Offer { state: next, slots, held, kept }))
+        Move::Swap(Box::new(Offer { state: taken.state, slots: taken.slots, at_once, held, kept }))
     }
 
     /// Takes one of the permits that are kept, if there are any.
@@ -234,7 +232,12 @@ impl Turn {
         self.lost /= 2;
         self.restated(offer.held.saturating_add(count(offer.slots.len())).saturating_add(offer.kept.count), now);
         self.kept = offer.kept.clone();
-        offer.slots.clone()
+        let mut slots = offer.slots.clone();
+        // Those after it keep their distance from its slot, which is later.
+        if let Some(first) = slots.first_mut().filter(|_| offer.at_once) {
+            *first = now.min(*first);
+        }
+        slots
     }
 
     /// Somebody else wrote first, or nobody knows: the slots may be taken, so nobody uses them. When to look again.

@@ -326,6 +326,17 @@ fn an_idle_gate_is_asked_at_once() {
 }
 
 #[test]
+fn a_call_whose_time_has_come_goes_when_the_swap_is_answered_which_is_not_late_as_long_as_it_takes_what_it_did() {
+    let mut turn = Turn::default();
+    turn.took(Duration::from_millis(8));
+    let Move::Swap(offer) = looks(&mut turn, &state(), limits(500.0, 64), 0, NOW, 0.5) else { panic!("it waits") };
+    for (answered, used) in [(3, 3), (8, 8), (30, 8)] {
+        assert_eq!(turn.won(&offer, at(answered)), [at(used)], "answered after {answered} ms");
+    }
+    assert!(next_slot(&offer.state, limits(500.0, 64), NOW) > at(8), "those after it keep their distance");
+}
+
+#[test]
 fn who_had_the_last_slot_asks_later_than_anybody_else_and_still_in_time() {
     let limits = limits(2.0, 64);
     let (mut first, mut other) = (Turn::default(), Turn::default());
