@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_nats::Subscriber;
 use futures_util::StreamExt;
-use sluice_shared::domain::event::{What, so_far};
+use sluice_shared::clock;
+use sluice_shared::domain::event::{Event, What, so_far};
 use sluice_shared::domain::id::{Incarnation, JobId, Tenant};
 use sluice_shared::domain::payload::OutcomeBody;
 use sluice_shared::domain::record::Record;
@@ -21,11 +22,14 @@ use super::Jobs;
 use super::body::outcome_of;
 use super::place::{Holds, Place};
 use super::read::{GetError, READ_AGAIN, within};
-use super::timeline::{Name, Told, complete, taken};
+use super::timeline::{Name, Told, complete, missing, taken};
 
 /// Word of an event can come a moment before the event can be read: after which pauses it is looked for again.
 const LOOK_AGAIN: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(200)];
+
+/// For how long after it happened something may be told by the record and not yet by a message.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a follower is told next.
 #[derive(Debug)]
@@ -140,7 +144,11 @@ impl Follower {
             // Told before this place, or it comes.
             self.settlement_told = self.record.outcome.is_some();
         }
-        let held = self.read().await;
+        let mut held = self.read().await;
+        if known.is_none() && self.is_ahead_of(&held) {
+            self.owed = 1;
+            held.extend(self.read_patiently().await);
+        }
         let webhooks = self.jobs.webhooks(&self.job, &self.record).await;
         self.owed = 0;
         if known.is_some() {
@@ -154,6 +162,13 @@ impl Follower {
         if self.record.outcome.is_some() {
             self.end().await;
         }
+    }
+
+    /// Whether the record tells of something that is told right after it was written, perhaps together with what was before.
+    fn is_ahead_of(&self, held: &[Told]) -> bool {
+        let now = clock::now();
+        let is_new = |event: &Event| event.what != What::Accepted && now.since(event.at) < TOLD_WITHIN;
+        missing(&self.record, held).iter().any(is_new)
     }
 
     async fn go_on(&mut self) {

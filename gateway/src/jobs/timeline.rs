@@ -60,10 +60,16 @@ impl Name {
 /// The events that are held, in their order, and where they belong by time those that only the record tells of, and the
 /// webhooks that took the outcome, which no event tells of.
 pub(super) fn complete(record: &Record, webhooks: &[WebhookState], held: Vec<Told>) -> Vec<Told> {
-    let mut missing = so_far(record);
-    missing.retain(|event| !held.iter().any(|told| told.name() == Name::of(&event.what)));
+    let missing = missing(record, &held);
     let all = merge(held, missing, |missing, told| missing.at <= told.at);
     merge(all, taken(webhooks), |taken, told| taken.at < told.at)
+}
+
+/// What only the record tells of.
+pub(super) fn missing(record: &Record, held: &[Told]) -> Vec<Event> {
+    let mut missing = so_far(record);
+    missing.retain(|event| !held.iter().any(|told| told.name() == Name::of(&event.what)));
+    missing
 }
 
 /// The webhooks that took the outcome, by time.

@@ -8,6 +8,7 @@ use serde_json::json;
 use sluice_shared::clock;
 use sluice_shared::domain::decide::Verdict;
 use sluice_shared::domain::delivery::WebhookState;
+use sluice_shared::domain::event;
 use sluice_shared::domain::id::JobId;
 
 use crate::rig::{Answer, Rig, job};
@@ -78,6 +79,32 @@ async fn of_what_one_message_tells_a_client_goes_on_between() {
     for seen in 1..=2 {
         assert_eq!(whole(&rig, &id, all[seen].id.as_deref()).await, all[seen + 1..], "behind {}", all[seen].name);
     }
+}
+
+/// A worker tells of a call together with its answer, once the record says so: whoever looks in between waits for it.
+#[tokio::test]
+async fn what_is_told_a_moment_after_it_was_written_down_is_told_in_its_order() {
+    let rig = Rig::start().await;
+    let id = begun(&rig).await;
+    let nats = rig.nats();
+    let (stream, subject) = (nats.topology().events_stream(), format!("sluice.events.*.{id}.>"));
+    let (mut told, mut last) = (Vec::new(), None);
+    while let Some(held) = nats.next_from(&stream, &subject, last.as_ref().map_or(1, |(_, at)| at + 1)).await.unwrap() {
+        told.extend(event::read(&held.payload));
+        last = Some((held.subject.to_string(), held.sequence));
+    }
+    nats.jetstream().get_stream(&stream).await.unwrap().purge().await.unwrap();
+    let (client, (subject, _)) = (nats.client().clone(), last.unwrap());
+    let telling = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        client.publish(subject, event::write(&told).unwrap().into()).await.unwrap();
+    };
+    let following = async {
+        let mut events = rig.gateway.follow(&id, None).await;
+        [events.next().await.unwrap(), events.next().await.unwrap(), events.next().await.unwrap()]
+    };
+    let (first, ()) = tokio::join!(following, telling);
+    assert_eq!(names(&first), ["accepted", "sent", "answered"]);
 }
 
 #[tokio::test]
