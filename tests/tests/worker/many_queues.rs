@@ -1,70 +1,27 @@
 //! A worker with very many queues, and beside very many other workers: nobody waits for what is of others.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config as Pull;
 use futures_util::{FutureExt, StreamExt, stream};
-use sluice::scripted::Destination;
 use sluice_shared::clock;
-use sluice_shared::config::Config;
 use sluice_shared::domain::id::{Destination as Host, QueueName, Tenant};
-use sluice_shared::domain::submission::{Limits, read};
-use sluice_shared::domain::targets::Targets;
-use sluice_shared::effects::{Effects, Submission};
 use sluice_shared::nats::bucket::Written;
 use sluice_shared::nats::pull::{Generation, Puller};
 use sluice_shared::queues::{QueueEntry, QueueSpec};
-use sluice_shared::telemetry::Metrics;
-use sluice_tests::broker::TestBroker;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-const SOON: Duration = Duration::from_secs(20);
-/// Destinations are on this machine.
-const TARGETS: &str = "targets.allow_networks = [\"127.0.0.0/8\"]";
+use crate::rig::{Rig, SOON};
 
-struct Rig {
-    broker: TestBroker,
-    effects: Effects,
-    destination: Destination,
+/// The queue of what the rig submits.
+fn queue(rig: &Rig) -> QueueSpec {
+    QueueSpec::plain(&Tenant::default(), host(&rig.destination.at("/")))
 }
 
-impl Rig {
-    async fn start() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let broker = TestBroker::start().await;
-        let effects = broker.effects().await;
-        Self { broker, effects, destination: Destination::start().await.unwrap() }
-    }
-
-    async fn worker(&self) -> DropGuard {
-        let config = Config::from_toml(TARGETS).unwrap();
-        let (effects, stop) = (self.broker.effects().await, CancellationToken::new());
-        let until = stop.clone();
-        tokio::spawn(async move { sluice_workers::run(effects, &config, Metrics::new(), until).await.unwrap() });
-        stop.drop_guard()
-    }
-
-    /// The queue of what this submits.
-    fn queue(&self) -> QueueSpec {
-        QueueSpec::plain(&Tenant::default(), host(&self.destination.at("/")))
-    }
-
-    async fn submit(&self) {
-        let (tenant, targets) = (Tenant::default(), Targets::from(&Config::from_toml(TARGETS).unwrap().targets));
-        let limits = Limits::new(1 << 20, clock::now(), "sluice", &tenant).calling(&targets);
-        let json = format!(r#"{{"url":"{}"}}"#, self.destination.at("/"));
-        let job = read(json.as_bytes(), &limits).unwrap();
-        let submission = Submission { tenant: tenant.clone(), key: "a job".into(), job, traceparent: None };
-        self.effects.submit(submission).await.unwrap();
-    }
-
-    async fn called(&self, within: Duration) {
-        let called = self.destination.wait_for(|calls| !calls.is_empty(), within).await;
-        called.expect("the job was not called");
-    }
+async fn called(rig: &Rig, within: Duration) {
+    let called = rig.destination.wait_for(|calls| !calls.is_empty(), within).await;
+    called.expect("the job was not called");
 }
 
 fn host(url: &str) -> Host {
@@ -74,7 +31,7 @@ fn host(url: &str) -> Host {
 #[tokio::test]
 async fn a_worker_leaves_a_queue_to_the_many_that_ask_and_takes_part_again_later() {
     let rig = Rig::start().await;
-    let (nats, queue) = (rig.effects.nats(), rig.queue());
+    let (nats, queue) = (rig.effects.nats(), queue(&rig));
     let shard = rig.effects.queues().keep(&queue, clock::now()).await.unwrap();
     let (stream, name) = (nats.topology().jobs_stream(shard), queue.name().to_string());
     // One request may wait, and one does.
@@ -90,9 +47,9 @@ async fn a_worker_leaves_a_queue_to_the_many_that_ask_and_takes_part_again_later
     other.request(1, Duration::from_secs(60)).await.unwrap();
     let asked = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
     let mut requests = nats.client().subscribe(asked).await.unwrap();
-    nats.client().flush().await.unwrap();
+    nats.has_taken_in().await.unwrap();
 
-    let _worker = rig.worker().await;
+    let _worker = rig.worker("").await;
     timeout(SOON, requests.next()).await.expect("the worker asks").unwrap();
     // It asks again after two seconds at the earliest.
     sleep(Duration::from_secs(3)).await;
@@ -100,8 +57,8 @@ async fn a_worker_leaves_a_queue_to_the_many_that_ask_and_takes_part_again_later
     assert!(again <= 1, "it was refused, and asked {again} times more");
 
     other.close().await;
-    rig.submit().await;
-    rig.called(SOON).await;
+    rig.submit("a job").await;
+    called(&rig, SOON).await;
 }
 
 /// The consumers of a thousand queues cannot be made, for their stream is not there: each keeps whoever makes it busy for half
@@ -126,13 +83,13 @@ async fn a_thousand_new_queues_of_one_tenant_do_not_keep_that_of_another_from_be
         .await;
     let tries = format!("$JS.API.CONSUMER.CREATE.{}.>", nats.topology().jobs_stream(nowhere));
     let mut tries = nats.client().subscribe(tries).await.unwrap();
-    nats.client().flush().await.unwrap();
+    nats.has_taken_in().await.unwrap();
 
-    let _worker = rig.worker().await;
+    let _worker = rig.worker("").await;
     // All that one tenant may make at a time, twice over: the rest of its queues wait.
     for _ in 0..28 {
         timeout(SOON, tries.next()).await.expect("their consumers are tried").unwrap();
     }
-    rig.submit().await;
-    rig.called(Duration::from_secs(10)).await;
+    rig.submit("a job").await;
+    called(&rig, Duration::from_secs(10)).await;
 }
