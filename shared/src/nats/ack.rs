@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream;
 use async_nats::jetstream::message::AckKind;
 use async_nats::{HeaderMap, Message, Request};
 use bytes::Bytes;
@@ -37,36 +38,17 @@ impl std::fmt::Debug for Nats {
     }
 }
 
-/// What a consumer says of a message that it hands out, in the subject that acks go to (ADR-15):
-/// `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<sequence in the consumer>.<nanoseconds>.<pending>`, or the same with
-/// `<domain>.<account>` before the stream, and maybe more at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct HandedOut {
-    sequence: u64,
-    delivered: u64,
-    published: Millis,
-}
-
-impl HandedOut {
-    fn read(reply: &str) -> Option<Self> {
-        let tokens = reply.strip_prefix("$JS.ACK.")?;
-        let names = match tokens.split('.').count() {
-            7 => 2,
-            9.. => 4,
-            _ => return None,
-        };
-        let mut numbers = tokens.split('.').skip(names).map(|token| token.parse::<u64>().ok());
-        let (delivered, sequence) = (numbers.next()??, numbers.next()??);
-        let published = Millis(numbers.nth(1)?? / 1_000_000);
-        Some(Self { sequence, delivered, published })
-    }
-}
-
 impl InHand {
     /// Takes a message as it came from a consumer; `None` where it did not come from one, or this process has it in hand.
     #[must_use]
     pub(super) fn new(nats: &Nats, message: Message, generation: &Generation, pulled_since: Millis) -> Option<Self> {
-        let HandedOut { sequence, delivered, published } = HandedOut::read(message.reply.as_deref()?)?;
+        let handed_out = jetstream::Message { message, context: nats.jetstream().clone() };
+        let (sequence, delivered, published) = {
+            let info = handed_out.info().ok()?;
+            let published = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+            (info.stream_sequence, u64::try_from(info.delivered).unwrap_or(1), Millis(published))
+        };
+        let message = handed_out.message;
         Some(Self {
             nats: nats.clone(),
             message,
@@ -188,22 +170,6 @@ impl InHand {
         let Some(reply) = self.message.reply.clone() else { return };
         if let Err(error) = self.nats.client().publish(reply, kind.into()).await {
             tracing::debug!(%error, "an ack was not sent; the message comes again");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_consumer_says_of_a_message_is_read_in_both_its_forms() {
-        let told = Some(HandedOut { sequence: 1_234, delivered: 2, published: Millis(1_600_000_000_123) });
-        assert_eq!(HandedOut::read("$JS.ACK.S.c.2.1234.77.1600000000123456789.5"), told);
-        assert_eq!(HandedOut::read("$JS.ACK._.hash.S.c.2.1234.77.1600000000123456789.5"), told);
-        assert_eq!(HandedOut::read("$JS.ACK._.hash.S.c.2.1234.77.1600000000123456789.5.random"), told);
-        for other in ["", "_INBOX.x", "$JS.ACK.S.c.2.1234.77", "$JS.ACK.S.c.two.1234.77.1.5"] {
-            assert_eq!(HandedOut::read(other), None, "{other}");
         }
     }
 }
