@@ -8,8 +8,10 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config as Pull;
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use sluice_shared::domain::id::{JobId, Tenant};
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
+use sluice_shared::topology::{LaneConsumer, Laned};
 use sluice_tests::broker::TestBroker;
 use tokio::time::{Instant, sleep};
 
@@ -186,4 +188,29 @@ async fn a_puller_that_stood_idle_for_long_takes_what_comes_and_gives_back_what_
     let Pulled::Message(second) = other.next().await else { panic!("it was left in nobody's hands") };
     assert!(second.ack_confirmed().await);
     assert_eq!(left(&nats).await, (0, 0));
+}
+
+/// Without an anchor the broker makes a file for every message of such a queue.
+#[tokio::test]
+async fn a_queue_that_every_message_leaves_empty_keeps_its_file() {
+    let broker = TestBroker::start().await;
+    let nats = broker.effects().await.nats().clone();
+    let topology = nats.topology().clone();
+    let LaneConsumer { stream, name, .. } = topology.lane(Laned::Results, topology.lane_of(&Tenant::default()));
+    let mut puller = Puller::open(&nats, &stream, &name, &Generation::default()).await.unwrap();
+    for number in 0..600 {
+        puller.request(1, Duration::from_secs(30)).await.unwrap();
+        let subject = topology.result(&Tenant::default(), &JobId::derive(&Tenant::default(), &number.to_string()));
+        nats.publish(subject, HeaderMap::new(), "anything".into()).await.unwrap();
+        let Pulled::Message(message) = puller.next().await else { panic!("no message") };
+        assert!(message.ack_confirmed().await);
+    }
+    assert_eq!(nats.held(&stream).await.unwrap(), 0);
+    let held = nats.jetstream().get_stream(&stream).await.unwrap().cached_info().state.messages;
+    assert_eq!(held, 1, "the anchor alone");
+    let files = std::fs::read_dir(broker.directory(&format!("streams/{stream}/msgs"))).unwrap();
+    let numbers =
+        files.filter_map(|file| file.unwrap().file_name().to_str()?.strip_suffix(".blk")?.parse::<u32>().ok());
+    let newest = numbers.max().unwrap();
+    assert!(newest <= 4, "{newest} files were made");
 }

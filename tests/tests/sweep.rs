@@ -111,7 +111,7 @@ impl Rig {
     /// Each broken job has one message of its branch and one of its deadline.
     async fn messages(&self) -> u64 {
         let stream = self.effects.nats().topology().jobs_stream(0);
-        self.effects.nats().jetstream().get_stream(stream).await.unwrap().cached_info().state.messages
+        self.effects.nats().held(&stream).await.unwrap()
     }
 
     async fn lose_all_messages(&self) {
@@ -384,7 +384,7 @@ async fn what_was_acked_and_is_still_there_is_removed_and_what_was_not_stays() {
     let kept = tempfile::tempdir().unwrap();
     copy(&messages, kept.path());
     rig.broker.broker.restart().await.unwrap();
-    let held = async || nats.jetstream().get_stream(&stream).await.map(|stream| stream.cached_info().state.messages);
+    let held = async || nats.held(&stream).await;
     assert_eq!(eventually("the stream", async || held().await.ok()).await, 10);
     let consumer: Consumer<pull::Config> = nats.jetstream().get_consumer_from_stream(&name, &stream).await.unwrap();
     let mut fetched = consumer.fetch().max_messages(10).messages().await.unwrap();

@@ -83,10 +83,10 @@ impl Point {
     }
 }
 
-/// One shard for every 200 of the most queues, as is advised, and as many as there are by default at least.
+/// One shard for every 50 of the most queues, as is advised, and as many as there are by default at least.
 fn shards(queues: &[u32]) -> u16 {
     let most = queues.iter().max().copied().unwrap_or_default();
-    u16::try_from(most / 200).unwrap_or(u16::MAX).max(16)
+    u16::try_from(most / 50).unwrap_or(u16::MAX).max(16)
 }
 
 impl Report for Points {

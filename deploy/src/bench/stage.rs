@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use sluice_shared::nats::{ConnectOptions, Nats};
 use tempfile::TempDir;
 
 use super::audience::Audience;
@@ -156,9 +157,9 @@ impl Stage {
 
     /// How many durable submissions no gateway has taken in.
     pub(super) async fn not_taken_in(&self) -> anyhow::Result<u64> {
-        let jetstream = async_nats::jetstream::new(async_nats::connect(self.nats()).await?);
-        let stream = jetstream.get_stream(self.fleet.topology().submit_stream()).await?;
-        Ok(stream.cached_info().state.messages)
+        let options = ConnectOptions { url: self.nats().to_owned(), ..ConnectOptions::default() };
+        let nats = Nats::connect(options, self.fleet.topology().clone()).await?;
+        nats.held(&nats.topology().submit_stream()).await.map_err(|error| anyhow!("what is not taken in: {error}"))
     }
 
     /// Ends everything.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::{Event, ServerError};
 use tokio::sync::watch;
 
+use super::anchor::Anchors;
 use super::denied::Denied;
 use super::{Connection, Nats, REQUEST_TIMEOUT, broker_error};
 use crate::topology::{Party, Topology};
@@ -86,7 +87,15 @@ impl Nats {
         let client = connecting.map_err(|error| ConnectError::Unreachable { url: shown, why: broker_error(&error) })?;
         let mut jetstream = async_nats::jetstream::new(client.clone());
         jetstream.set_timeout(Duration::from_secs(5));
-        Ok(Self(Arc::new(Connection { client, jetstream, topology, connections, denied, party })))
+        Ok(Self(Arc::new(Connection {
+            client,
+            jetstream,
+            topology,
+            connections,
+            denied,
+            party,
+            anchors: Anchors::default(),
+        })))
     }
 }
 

@@ -2,6 +2,7 @@
 //! confirmed acks. The only place that matches NATS error kinds.
 
 pub mod ack;
+mod anchor;
 pub mod backlog;
 pub mod batch;
 pub mod bucket;
@@ -55,6 +56,7 @@ struct Connection {
     connections: watch::Receiver<u64>,
     denied: Arc<denied::Denied>,
     party: Option<Party>,
+    anchors: anchor::Anchors,
 }
 
 impl Nats {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::Nats;
 use super::ack::InHand;
+use super::anchor::Anchor;
 use crate::clock::{self, Millis};
 
 /// How long past its own end a request may be silent before it counts as lost.
@@ -105,6 +106,7 @@ pub struct Puller {
     stood: bool,
     opened: Millis,
     until: Instant,
+    anchor: Anchor,
 }
 
 /// What came of waiting.
@@ -149,6 +151,7 @@ impl Puller {
             stood: false,
             opened: clock::now(),
             until: Instant::now(),
+            anchor: nats.anchor(stream),
         })
     }
 
@@ -209,7 +212,10 @@ impl Puller {
                     // Large messages can take longer than the request stands; what comes is not silence.
                     self.until = self.until.max(Instant::now() + SILENCE);
                     match self.in_hand(message) {
-                        Some(in_hand) => return Pulled::Message(Box::new(in_hand)),
+                        Some(in_hand) => {
+                            self.anchor.follow(&self.nats, in_hand.sequence());
+                            return Pulled::Message(Box::new(in_hand));
+                        }
                         None if self.outstanding == 0 => return Pulled::Over,
                         None => {}
                     }

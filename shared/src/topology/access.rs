@@ -206,7 +206,7 @@ impl Topology {
         }
         may.push(api("DIRECT.GET", &format!("{}.>", Self::stream_of(&bodies))));
         may.push(api("STREAM.MSG.DELETE", &Self::stream_of(&bodies)));
-        let own = ["jobs", "later", "due", "results", "dead", "events", "settled"];
+        let own = ["jobs", "later", "due", "results", "dead", "events", "settled", "anchor"];
         may.extend(own.map(|first| format!("{}.{first}.>", self.prefix())));
         may
     }

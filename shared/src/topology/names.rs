@@ -310,6 +310,12 @@ impl Topology {
         format!("{}.events.{tenant}.{job}.*.job.settled", self.prefix())
     }
 
+    /// The subject in a work queue that nobody takes: what keeps its newest file.
+    #[must_use]
+    pub fn anchor(&self, stream: &str) -> String {
+        format!("{}.anchor.{stream}", self.prefix())
+    }
+
     // ---- core subjects
 
     /// Where the end of a race is announced to the workers in flight.

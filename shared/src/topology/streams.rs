@@ -34,40 +34,30 @@ impl Topology {
 
     pub(super) fn jobs(&self, shard: u16) -> Stream {
         let prefix = self.prefix();
+        let subjects = ["jobs", "later", "due"].map(|stage| format!("{prefix}.{stage}.{shard}.>"));
         Stream {
-            name: self.jobs_stream(shard),
-            subjects: ["jobs", "later", "due"].map(|stage| format!("{prefix}.{stage}.{shard}.>")).to_vec(),
-            retention: RetentionPolicy::WorkQueue,
             max_messages_per_subject: 1,
             allow_message_schedules: true,
             allow_message_ttl: true,
-            allow_direct: true,
-            ..self.stream()
+            ..self.work_queue(self.jobs_stream(shard), subjects)
         }
     }
 
     pub(super) fn results(&self) -> Stream {
         Stream {
-            name: self.results_stream(),
-            subjects: vec![self.results_filter()],
-            retention: RetentionPolicy::WorkQueue,
             duplicate_window: RESULT_DUPLICATES,
-            allow_direct: true,
-            ..self.stream()
+            ..self.work_queue(self.results_stream(), [self.results_filter()])
         }
     }
 
     pub(super) fn deliveries(&self) -> Stream {
         let prefix = self.prefix();
+        let subjects = ["later", "due"].map(|stage| format!("{prefix}.deliveries.{stage}.>"));
         Stream {
-            name: self.deliveries_stream(),
-            subjects: vec![format!("{prefix}.deliveries.later.>"), format!("{prefix}.deliveries.due.>")],
-            retention: RetentionPolicy::WorkQueue,
             max_messages_per_subject: 1,
             allow_message_schedules: true,
             allow_message_ttl: true,
-            allow_direct: true,
-            ..self.stream()
+            ..self.work_queue(self.deliveries_stream(), subjects)
         }
     }
 
@@ -84,9 +74,6 @@ impl Topology {
     pub(super) fn submissions(&self) -> Stream {
         let (source, destination) = self.submissions_transform();
         Stream {
-            name: self.submit_stream(),
-            subjects: self.submit_filters().to_vec(),
-            retention: RetentionPolicy::WorkQueue,
             // An operator may limit it; what was acknowledged is never dropped for what comes.
             discard: DiscardPolicy::New,
             // The broker compares the ids of all tenants, so one could stand in another's way; one key is one job anyway,
@@ -94,8 +81,7 @@ impl Topology {
             duplicate_window: SUBMIT_DUPLICATES,
             // Clients know nothing of lanes.
             subject_transform: Some(SubjectTransform { source, destination }),
-            allow_direct: true,
-            ..self.stream()
+            ..self.work_queue(self.submit_stream(), self.submit_filters())
         }
     }
 
@@ -107,6 +93,19 @@ impl Topology {
             max_age: EVENTS_AGE,
             max_bytes: 256 << 20,
             num_replicas: 1,
+            allow_direct: true,
+            ..self.stream()
+        }
+    }
+
+    /// A stream whose messages go when they are acked, and which has an anchor.
+    fn work_queue<const N: usize>(&self, name: String, subjects: [String; N]) -> Stream {
+        let anchor = self.anchor(&name);
+        Stream {
+            name,
+            subjects: subjects.into_iter().chain([anchor]).collect(),
+            retention: RetentionPolicy::WorkQueue,
+            allow_rollup: true, // the anchor takes the place of the one before it
             allow_direct: true,
             ..self.stream()
         }

@@ -57,7 +57,7 @@ async fn the_same_submission_twice_is_one_job() {
     .await;
     rig.until_all_taken().await;
     assert_eq!(rig.until_record(&Tenant::default(), "once").await.incarnation, record.incarnation);
-    assert_eq!(rig.state("KV_sluice_records_0").await.messages, 1);
+    assert_eq!(rig.held("KV_sluice_records_0").await, 1);
     assert!(rig.dead_letter("default").await.is_none());
 }
 
@@ -103,9 +103,9 @@ async fn large_submissions_are_taken_in_a_few_at_a_time() {
     let _gateway = rig.gateway(sluice_gateway::nats::Options { intake: 1_000, ..options() }).await;
     until("no submissions left", async || {
         assert!(rig.in_hand().await <= 33, "more than four of the largest messages' worth");
-        (rig.state("SLUICE_SUBMIT").await.messages == 0).then_some(())
+        (rig.held("SLUICE_SUBMIT").await == 0).then_some(())
     })
     .await;
-    assert_eq!(rig.state("KV_sluice_records_0").await.messages, 60);
+    assert_eq!(rig.held("KV_sluice_records_0").await, 60);
     assert!(rig.dead_letter("default").await.is_none());
 }

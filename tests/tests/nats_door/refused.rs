@@ -104,9 +104,9 @@ async fn a_refusal_that_broke_off_half_way_is_told_once_when_it_is_repeated() {
     rig.publish("sluice.submit.acme", &[], INVALID).await;
     let _gateway = rig.gateway(options()).await;
     until("a result", async || rig.result("acme").await).await;
-    assert_eq!(rig.state("SLUICE_SUBMIT").await.messages, 1);
+    assert_eq!(rig.held("SLUICE_SUBMIT").await, 1);
     rig.nats.jetstream().create_stream(dead).await.unwrap();
     rig.until_dead_letter("acme").await;
     rig.until_all_taken().await;
-    assert_eq!((rig.state("SLUICE_RESULTS").await.messages, rig.state("SLUICE_DEAD").await.messages), (1, 1));
+    assert_eq!((rig.held("SLUICE_RESULTS").await, rig.held("SLUICE_DEAD").await), (1, 1));
 }

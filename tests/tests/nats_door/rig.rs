@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::stream::State;
 use futures_util::StreamExt;
 use serde_json::Value;
 use sluice_gateway::access::Access;
@@ -118,13 +117,13 @@ impl Rig {
         until("a record", async || self.record(tenant, key).await).await
     }
 
-    pub(crate) async fn state(&self, stream: &str) -> State {
-        self.nats.jetstream().get_stream(stream).await.unwrap().cached_info().state.clone()
+    pub(crate) async fn held(&self, stream: &str) -> u64 {
+        self.nats.held(stream).await.unwrap()
     }
 
     /// Every submission was acknowledged.
     pub(crate) async fn until_all_taken(&self) {
-        until("no submissions left", async || (self.state("SLUICE_SUBMIT").await.messages == 0).then_some(())).await;
+        until("no submissions left", async || (self.held("SLUICE_SUBMIT").await == 0).then_some(())).await;
     }
 
     /// The consumer of the lane of submissions without a tenant's name.

@@ -135,7 +135,7 @@ async fn two_gateways_share_the_requests_and_each_is_answered_once() {
         timeout(std::time::Duration::from_millis(1), answers.next()).await.is_err(),
         "a request was answered twice"
     );
-    assert_eq!(rig.state("KV_sluice_records_0").await.messages, 100);
+    assert_eq!(rig.held("KV_sluice_records_0").await, 100);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ async fn a_submission_that_the_broker_has_no_room_for_is_tried_again_until_there
         tries.is_some_and(|tries| tries.parse::<u64>().unwrap() >= 3).then_some(())
     })
     .await;
-    assert_eq!(rig.state("SLUICE_SUBMIT").await.messages, 1);
+    assert_eq!(rig.held("SLUICE_SUBMIT").await, 1);
     rig.empty_records().await;
     rig.until_record(&Tenant::default(), "k").await;
     rig.until_all_taken().await;
@@ -91,5 +91,5 @@ async fn a_gateway_that_stops_amid_many_submissions_loses_none() {
     rig.until_all_taken().await;
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(12), "{took:?}: some came only when their time in hand was over");
-    assert_eq!(rig.state("KV_sluice_records_0").await.messages, 300);
+    assert_eq!(rig.held("KV_sluice_records_0").await, 300);
 }

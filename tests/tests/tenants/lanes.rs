@@ -26,7 +26,7 @@ fn tenant(name: &str) -> Tenant {
 }
 
 async fn messages(nats: &Nats, stream: &str) -> u64 {
-    nats.jetstream().get_stream(stream).await.unwrap().cached_info().state.messages
+    nats.held(stream).await.unwrap()
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use futures_util::StreamExt as _;
 use sluice_shared::nats::{ConnectOptions, Nats};
 use sluice_shared::topology::Topology;
@@ -23,9 +23,7 @@ pub async fn quiet(url: &str, topology: &Topology, within: Duration) -> anyhow::
     let until = Instant::now() + within;
     for stream in jobs.chain(others) {
         loop {
-            let left =
-                nats.jetstream().get_stream(&stream).await.with_context(|| format!("{stream} cannot be looked at"))?;
-            let left = left.cached_info().state.messages;
+            let left = nats.held(&stream).await.map_err(|error| anyhow!("{stream} cannot be looked at: {error}"))?;
             if left == 0 {
                 break;
             }
