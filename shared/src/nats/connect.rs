@@ -73,7 +73,7 @@ impl Nats {
         let denied = Arc::new(Denied::default());
         let told = Arc::clone(&denied);
         let party = options.party;
-        let mut connecting = client_options(options).await?;
+        let mut connecting = client_options(options, connections.clone()).await?;
         if let Some(party) = party {
             connecting = connecting.custom_inbox_prefix(topology.inbox(party));
         }
@@ -128,14 +128,20 @@ fn without_credentials(url: &str) -> String {
     url.split(',').map(hide).collect::<Vec<_>>().join(",")
 }
 
-async fn client_options(options: ConnectOptions) -> Result<async_nats::ConnectOptions, ConnectError> {
+async fn client_options(
+    options: ConnectOptions,
+    connections: watch::Receiver<u64>,
+) -> Result<async_nats::ConnectOptions, ConnectError> {
     let mut to = async_nats::ConnectOptions::new()
         .name(options.name)
         .request_timeout(Some(REQUEST_TIMEOUT))
         .connection_timeout(Duration::from_secs(5))
         .ping_interval(Duration::from_secs(10))
         .subscription_capacity(65_536)
-        .reconnect_delay_callback(pause_before_reconnect)
+        .reconnect_delay_callback(move |attempts| match *connections.borrow() {
+            0 => Duration::ZERO, // the library asks before the first connection too
+            _ => pause_before_reconnect(attempts),
+        })
         .require_tls(options.tls_required);
     if let Some(file) = options.credentials_file {
         let unreadable =

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{self, AckPolicy, pull};
 use async_nats::jetstream::stream::{Config as Stream, ConsumerCreateStrictErrorKind};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::access::Party;
 use super::lanes::{LaneConsumer, Laned};
@@ -25,6 +25,8 @@ pub const MIN_SERVER: (u64, u64) = (2, 15);
 const DUE_ACK_WAIT: Duration = Duration::from_secs(15);
 /// A queue's consumer that nobody asked anything for so long removes itself: longer than its entry is kept without work.
 const QUEUE_INACTIVE: Duration = Duration::from_secs(26 * 3600);
+/// So many things are made at a time: for most starts they are there, and each is one question.
+const AT_ONCE: usize = 16;
 /// The key of the settings in the bucket of queues.
 const SETTINGS_KEY: &str = "_topology";
 
@@ -119,20 +121,12 @@ impl Topology {
         server_is_new_enough(nats)?;
         self.make(nats, self.bucket(&self.queues_bucket())).await?;
         self.agree(nats).await?;
-        for number in 0..self.settings().record_buckets {
-            self.make(nats, self.bucket(&self.records_bucket(number))).await?;
-        }
-        for bucket in self.other_buckets() {
-            self.make(nats, self.bucket(&bucket)).await?;
-        }
-        for shard in 0..self.settings().shards {
-            self.make(nats, self.jobs(shard)).await?;
-            self.create_due_consumer(nats, shard).await?;
-        }
-        for stream in [self.results(), self.deliveries(), self.dead_letters(options), self.submissions()] {
-            self.make(nats, stream).await?;
-        }
-        self.create_events(nats).await?;
+        let records = (0..self.settings().record_buckets).map(|number| self.records_bucket(number));
+        let buckets = records.chain(self.other_buckets()).map(|bucket| self.bucket(&bucket));
+        let jobs = (0..self.settings().shards).map(|shard| self.jobs(shard));
+        let others = [self.results(), self.deliveries(), self.dead_letters(options), self.submissions(), self.events()];
+        some_at_once(buckets.chain(jobs).chain(others).map(|stream| self.make(nats, stream))).await?;
+        some_at_once((0..self.settings().shards).map(|shard| self.create_due_consumer(nats, shard))).await?;
         self.create_lane_consumers(nats, options.ack_wait).await
     }
 
@@ -193,8 +187,7 @@ impl Topology {
     /// Where the broker refuses.
     pub async fn create_lane_consumers(&self, nats: &Nats, ack_wait: Duration) -> Result<(), CreateError> {
         let all = Laned::ALL.into_iter().flat_map(|what| self.lanes().map(move |lane| (what, lane)));
-        let made = all.map(|(what, lane)| self.create_lane_consumer(nats, what, lane, ack_wait));
-        try_join_all(made).await.map(|_| ())
+        some_at_once(all.map(|(what, lane)| self.create_lane_consumer(nats, what, lane, ack_wait))).await
     }
 
     /// Makes the consumer of a lane, again where the broker lost it.
@@ -273,6 +266,14 @@ impl Topology {
         }
         Err(not_made(nats, stream, name, &error))
     }
+}
+
+/// Makes all of them, several at a time.
+async fn some_at_once<F>(makers: impl Iterator<Item = F>) -> Result<(), CreateError>
+where
+    F: Future<Output = Result<(), CreateError>>,
+{
+    stream::iter(makers).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 /// Whether a consumer need not be changed: what else it is made with follows from its name.
