@@ -124,10 +124,14 @@ impl Reading {
     }
 }
 
-/// A whole number; one written as `3.0` is whole.
+/// A whole number; one written as `3.0` or `3e0` is whole.
 fn number(value: &Value) -> Option<u64> {
-    let text = value.as_number()?.to_string();
-    text.strip_suffix(".0").unwrap_or(&text).parse().ok()
+    /// 2^64, the least that is too large.
+    const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+    let whole = |number: &f64| number.fract() == 0.0 && (0.0..TOO_LARGE).contains(number);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and within bounds")]
+    let read = |number: f64| number as u64;
+    value.as_u64().or_else(|| value.as_f64().filter(whole).map(read))
 }
 
 fn text<T: FromStr>(value: &Value) -> Option<T> {
@@ -177,6 +181,18 @@ mod tests {
         assert_eq!((wish.label.as_str(), wish.expires_at), ("app", Some(Millis(7))));
         let each: Vec<_> = wish.quotas.each().map(|(_, value)| value).collect();
         assert_eq!(each, [5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn a_whole_number_is_read_however_it_is_written() {
+        let read = |text: &str| number(&serde_json::from_str(text).unwrap());
+        let largest = [("18446744073709551615", u64::MAX), ("2251799813685247.0", (1 << 51) - 1)];
+        for (text, expected) in [("0", 0), ("-0.0", 0), ("3.0", 3), ("3e2", 300)].into_iter().chain(largest) {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
+        for text in ["-1", "-1.0", "1.5", "18446744073709551616", "1e300", "true", "\"3\""] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

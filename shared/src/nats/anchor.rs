@@ -1,4 +1,4 @@
-//! Anchors: a message in each work queue that nobody takes, so that its newest file is never empty.
+//! Anchors: a message in a work queue that nobody takes, so that its newest file is never empty.
 //!
 //! A nats-server keeps a stream in files of some megabytes, and makes a new one when the last message of the newest is
 //! removed. A queue that is empty most of the time, as it should be, is a new file for every message then: a quarter of all
@@ -64,16 +64,11 @@ impl Anchor {
 }
 
 impl Nats {
-    /// The anchor of a stream.
-    pub(super) fn anchor(&self, stream: &str) -> Anchor {
+    /// The anchor of a stream, if it has one.
+    pub(super) fn anchor(&self, stream: &str) -> Option<Anchor> {
+        let subject = self.topology().anchor(stream)?;
         let mut all = self.0.anchors.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match all.get(stream) {
-            Some(anchor) => anchor.clone(),
-            None => {
-                let made = Anchor::on(self.topology().anchor(stream).into());
-                all.entry(stream.to_owned()).or_insert(made).clone()
-            }
-        }
+        Some(all.entry(stream.to_owned()).or_insert_with(|| Anchor::on(subject.into())).clone())
     }
 
     /// How many messages a work queue holds, without its anchor.
@@ -82,7 +77,10 @@ impl Nats {
     /// Where the broker does not answer, or has no such stream.
     pub async fn held(&self, stream: &str) -> Result<u64, async_nats::Error> {
         let found = self.jetstream().get_stream(stream).await?;
-        let anchored = found.direct_get_last_for_subject(self.topology().anchor(stream)).await.is_ok();
+        let anchored = match self.topology().anchor(stream) {
+            Some(anchor) => found.direct_get_last_for_subject(anchor).await.is_ok(),
+            None => false,
+        };
         Ok(found.cached_info().state.messages.saturating_sub(u64::from(anchored)))
     }
 }

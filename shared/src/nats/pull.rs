@@ -106,7 +106,7 @@ pub struct Puller {
     stood: bool,
     opened: Millis,
     until: Instant,
-    anchor: Anchor,
+    anchor: Option<Anchor>,
 }
 
 /// What came of waiting.
@@ -213,7 +213,9 @@ impl Puller {
                     self.until = self.until.max(Instant::now() + SILENCE);
                     match self.in_hand(message) {
                         Some(in_hand) => {
-                            self.anchor.follow(&self.nats, in_hand.sequence());
+                            if let Some(anchor) = &self.anchor {
+                                anchor.follow(&self.nats, in_hand.sequence());
+                            }
                             return Pulled::Message(Box::new(in_hand));
                         }
                         None if self.outstanding == 0 => return Pulled::Over,

@@ -310,10 +310,11 @@ impl Topology {
         format!("{}.events.{tenant}.{job}.*.job.settled", self.prefix())
     }
 
-    /// The subject in a work queue that nobody takes: what keeps its newest file.
+    /// The subject in a work queue that nobody takes: what keeps its newest file. That of durable submissions has none, for
+    /// the broker puts all that begins with the prefix in lanes there.
     #[must_use]
-    pub fn anchor(&self, stream: &str) -> String {
-        format!("{}.anchor.{stream}", self.prefix())
+    pub fn anchor(&self, stream: &str) -> Option<String> {
+        (stream != self.submit_stream()).then(|| format!("{}.anchor.{stream}", self.prefix()))
     }
 
     // ---- core subjects

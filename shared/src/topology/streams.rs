@@ -98,12 +98,12 @@ impl Topology {
         }
     }
 
-    /// A stream whose messages go when they are acked, and which has an anchor.
+    /// A stream whose messages go when they are acked.
     fn work_queue<const N: usize>(&self, name: String, subjects: [String; N]) -> Stream {
         let anchor = self.anchor(&name);
         Stream {
             name,
-            subjects: subjects.into_iter().chain([anchor]).collect(),
+            subjects: subjects.into_iter().chain(anchor).collect(),
             retention: RetentionPolicy::WorkQueue,
             allow_rollup: true, // the anchor takes the place of the one before it
             allow_direct: true,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::result::JobResult;
 use sluice_shared::nats::ack::InHand;
 use sluice_shared::nats::pull::{Generation, Pulled, Puller};
@@ -23,8 +24,12 @@ async fn forget_ids(rig: &Rig) {
 
 /// How many results were ever stored.
 async fn stored(rig: &Rig) -> u64 {
-    let stream = rig.nats().topology().results_stream();
-    rig.nats().jetstream().get_stream(stream).await.unwrap().cached_info().state.last_sequence
+    let topology = rig.nats().topology();
+    let LaneConsumer { stream, name, .. } = topology.lane(Laned::Results, topology.lane_of(&Tenant::default()));
+    let stream = rig.nats().jetstream().get_stream(stream).await.unwrap();
+    // None is handed out twice here.
+    let consumer = stream.consumer_info(name).await.unwrap();
+    consumer.delivered.consumer_sequence + consumer.num_pending
 }
 
 async fn delivered(rig: &Rig, result: &JobResult) {

@@ -4,15 +4,16 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config as Pull;
-use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use async_nats::jetstream::stream::{Config, RetentionPolicy, Stream};
 use futures_util::future::join_all;
 use sluice_shared::domain::gate::{GateState, Nanos, restate};
 use sluice_shared::domain::id::Destination;
 use sluice_shared::nats::Nats;
 use sluice_shared::nats::bucket::{Bucket, Change, Written};
-use sluice_shared::nats::pull::{Generation, Puller};
+use sluice_shared::nats::pull::{Generation, Pulled, Puller};
 use sluice_shared::topology::Topology;
 use sluice_shared::wire;
 use sluice_tests::broker::TestBroker;
@@ -183,28 +184,70 @@ async fn costs_of_a_swap_that_is_lost() {
     }
 }
 
-/// Consumers of a stream, each pulled by so many workers: memory and processor time of what waits.
-async fn pulls_that_wait(queues: usize, workers: usize, expires: Duration) {
-    let broker = TestBroker::start().await;
-    let nats = broker.connect().await;
+/// A work queue for messages of many queues.
+async fn stream(nats: &Nats, anchored: bool) -> Stream {
+    let anchor = nats.topology().anchor("MANY").filter(|_| anchored);
     let config = Config {
         name: "MANY".into(),
-        subjects: vec!["many.>".into()],
+        subjects: ["many.jobs.0.>".to_owned()].into_iter().chain(anchor).collect(),
         retention: RetentionPolicy::WorkQueue,
+        allow_rollup: true,
         ..Config::default()
     };
-    let stream = nats.jetstream().create_stream(config).await.unwrap();
-    let (_, empty) = usage(&broker);
+    nats.jetstream().create_stream(config).await.unwrap()
+}
+
+/// The consumers of so many queues, with subjects as those of jobs are.
+async fn consumers(stream: &Stream, queues: usize) {
     for queue in 0..queues {
         let config = Pull {
             durable_name: Some(format!("q{queue}")),
-            filter_subject: format!("many.q{queue}.>"),
+            filter_subject: format!("many.jobs.0.q{queue}.>"),
             ack_policy: AckPolicy::Explicit,
             memory_storage: true,
             ..Pull::default()
         };
         stream.create_consumer(config).await.unwrap();
     }
+}
+
+/// The server's time for a message that is published, pulled and acked and leaves its stream empty, in microseconds.
+async fn message_costs(queues: usize, anchored: bool) -> f64 {
+    let broker = TestBroker::start().await;
+    let nats = broker.connect().await;
+    consumers(&stream(&nats, anchored).await, queues).await;
+    let mut puller = Puller::open(&nats, "MANY", "q0", &Generation::default()).await.unwrap();
+    let ((before, _), begun, mut messages) = (usage(&broker), Instant::now(), 0_u32);
+    while begun.elapsed() < LONG_ENOUGH {
+        puller.request(1, LONG_ENOUGH).await.unwrap();
+        let subject = format!("many.jobs.0.q0.job_{messages}.life.0");
+        nats.publish(subject, HeaderMap::new(), "anything".into()).await.unwrap();
+        let Pulled::Message(message) = puller.next().await else { panic!("no message") };
+        assert!(message.ack_confirmed().await);
+        messages += 1;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "microseconds of a few seconds")]
+    let each = (usage(&broker).0 - before) as f64 / f64::from(messages);
+    each
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures for a minute"]
+async fn costs_of_a_message_among_the_queues_of_its_stream() {
+    for (queues, anchored) in [(1, false), (1, true), (50, true), (200, true), (1000, true)] {
+        let each = message_costs(queues, anchored).await;
+        let anchor = if anchored { "with" } else { "without" };
+        shown(&format!("{queues} queues in its stream, {anchor} an anchor: a message costs the server {each:.0} µs"));
+    }
+}
+
+/// Consumers of a stream, each pulled by so many workers: memory and processor time of what waits.
+async fn pulls_that_wait(queues: usize, workers: usize, expires: Duration) {
+    let broker = TestBroker::start().await;
+    let nats = broker.connect().await;
+    let stream = stream(&nats, false).await;
+    let (_, empty) = usage(&broker);
+    consumers(&stream, queues).await;
     let (_, made) = usage(&broker);
     let mut pulling = Vec::new();
     for _ in 0..workers {
