@@ -68,7 +68,8 @@ impl Layout {
     }
 }
 
-/// The text of the file. Without a port the server chooses a free one; without a limit it stores as much as it thinks fit.
+/// The text of the file. The server's cache of who listens to a subject is left out: nearly every message here has a subject of its
+/// own, that of a job or an inbox, so that it would be written all the time and never read. Without a port the server chooses a free one; without a limit it stores as much as it thinks fit.
 pub(super) fn server_config(
     layout: &Layout,
     port: Option<u16>,
@@ -86,6 +87,7 @@ pub(super) fn server_config(
     format!(
         "# Written at every start: changes are lost.\n\
          server_name: {name}\nhost: \"127.0.0.1\"\nport: {port}\nmax_payload: {MAX_PAYLOAD}\n\
+         disable_sublist_cache: true\n\
          log_file: {log}\nlogfile_size_limit: {LOG_LIMIT}\nlogfile_max_num: 2\nports_file_dir: {ports}\n\
          jetstream {{\n  store_dir: {dir}\n{store}{sync}}}\n{cluster}",
         name = member.map_or("sluice", |member| member.name.as_str()),
