@@ -71,17 +71,18 @@ impl Nats {
         Some(all.entry(stream.to_owned()).or_insert_with(|| Anchor::on(subject.into())).clone())
     }
 
-    /// How many messages a work queue holds, without its anchor.
+    /// How many messages a work queue holds, without its anchor: one too many at the moment when that is first published.
     ///
     /// # Errors
     /// Where the broker does not answer, or has no such stream.
     pub async fn held(&self, stream: &str) -> Result<u64, async_nats::Error> {
-        let found = self.jetstream().get_stream(stream).await?;
+        let mut found = self.jetstream().get_stream(stream).await?;
         let anchored = match self.topology().anchor(stream) {
             Some(anchor) => found.direct_get_last_for_subject(anchor).await.is_ok(),
             None => false,
         };
-        Ok(found.cached_info().state.messages.saturating_sub(u64::from(anchored)))
+        let messages = found.info().await?.state.messages; // looked at last, or a message could pass for the anchor
+        Ok(messages.saturating_sub(u64::from(anchored)))
     }
 }
 
