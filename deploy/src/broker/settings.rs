@@ -68,8 +68,8 @@ impl Layout {
     }
 }
 
-/// The text of the file. The server's cache of who listens to a subject is left out: nearly every message here has a subject of its
-/// own, that of a job or an inbox, so that it would be written all the time and never read. Without a port the server chooses a free one; without a limit it stores as much as it thinks fit.
+/// The text of the file. Without a port the server chooses a free one; without a limit it stores as much as it thinks fit.
+/// Its cache of who listens to a subject is off: nearly every message has a subject of its own, that of a job or an inbox.
 pub(super) fn server_config(
     layout: &Layout,
     port: Option<u16>,

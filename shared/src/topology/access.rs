@@ -206,17 +206,18 @@ impl Topology {
         }
         may.push(api("DIRECT.GET", &format!("{}.>", Self::stream_of(&bodies))));
         may.push(api("STREAM.MSG.DELETE", &Self::stream_of(&bodies)));
-        let own = ["jobs", "later", "due", "results", "dead", "events", "settled", "anchor"];
+        let own = ["jobs", "later", "due", "results", "dead", "events", "settled"];
         may.extend(own.map(|first| format!("{}.{first}.>", self.prefix())));
         may
     }
 
-    /// Pulling from a consumer and acknowledging; making it again where the broker lost it.
+    /// Pulling from a consumer and acknowledging; making it again where the broker lost it; the anchor.
     fn taking(&self, stream: &str, consumer: &str) -> Vec<String> {
         let named = format!("{stream}.{consumer}");
         let mut may = vec![format!("$JS.ACK.{named}.>"), format!("$JS.ACK.{DOMAIN}.{named}.>")];
         may.extend(["CONSUMER.MSG.NEXT", "CONSUMER.INFO", "CONSUMER.CREATE"].map(|what| api(what, &named)));
         may.push(api("CONSUMER.CREATE", &format!("{named}.>")));
+        may.extend(self.anchor(stream));
         may
     }
 

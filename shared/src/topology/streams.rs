@@ -103,9 +103,10 @@ impl Topology {
         let anchor = self.anchor(&name);
         Stream {
             name,
+            // The anchor takes the place of the one before it. Nowhere else: what clients publish to must not be theirs to empty.
+            allow_rollup: anchor.is_some(),
             subjects: subjects.into_iter().chain(anchor).collect(),
             retention: RetentionPolicy::WorkQueue,
-            allow_rollup: true, // the anchor takes the place of the one before it
             allow_direct: true,
             ..self.stream()
         }

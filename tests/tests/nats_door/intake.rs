@@ -5,8 +5,9 @@ use std::time::Duration;
 use sluice_shared::domain::id::Tenant;
 use sluice_shared::domain::submission::{Limits, read};
 use sluice_shared::effects::Submission;
+use sluice_shared::nats::publish::PublishError;
 
-use super::rig::{JOB, Rig, options, tenant, until};
+use super::rig::{JOB, Rig, headers, options, tenant, until};
 
 #[tokio::test]
 async fn a_stored_submission_becomes_a_job_of_the_tenant_in_its_subject() {
@@ -21,6 +22,19 @@ async fn a_stored_submission_becomes_a_job_of_the_tenant_in_its_subject() {
     rig.until_all_taken().await;
     assert!(gateway.has("sluice_jobs_submitted_total{via=\"nats\",outcome=\"accepted\"} 2"));
     gateway.stop().await;
+}
+
+/// A header of NATS empties a stream that allows it, of everybody's messages.
+#[tokio::test]
+async fn a_submission_cannot_take_the_place_of_others() {
+    let rig = Rig::start().await;
+    rig.publish("sluice.submit.globex", &[], JOB).await;
+    for what in ["all", "sub"] {
+        let rollup = headers(&[("Nats-Rollup", what)]);
+        let refused = rig.nats.publish("sluice.submit.acme".into(), rollup, JOB.into()).await;
+        assert!(matches!(refused, Err(PublishError::Refused(_))), "{what}: {refused:?}");
+    }
+    assert_eq!(rig.held("SLUICE_SUBMIT").await, 1);
 }
 
 #[tokio::test]
